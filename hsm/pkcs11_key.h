@@ -1,0 +1,38 @@
+/* A private key on a token: found, held to the policy, and its public half read. */
+#pragma once
+
+#include "base/error.h"
+#include "hsm/pkcs11_device.h"
+
+#include <openssl/types.h>
+
+struct pkcs11_key {
+    CK_OBJECT_HANDLE handle;
+    CK_KEY_TYPE type;
+    char name[160]; /* "token \"main\" serial 1a2b, object \"issuerd-es256\"" */
+};
+
+/* Finds the one private key that the URI names. Fails with KEY_NOT_FOUND: none (says which are
+ * there), or several. */
+MUST_CHECK bool pkcs11_key_find(const struct pkcs11_session *session, const struct pkcs11_uri *uri,
+                                struct pkcs11_key *key_out, struct error *err);
+
+/* Refuses with KEY_POLICY, naming key and attribute, unless the key was made in the token, cannot
+ * leave it, does nothing but sign, and signs without being asked for the PIN each time. */
+MUST_CHECK bool pkcs11_key_check_policy(const struct pkcs11_session *session,
+                                        const struct pkcs11_key *key, struct error *err);
+
+/* Copies the key into the session, with which the copy ends; it is held to the same policy. Fails
+ * with KEY_POLICY or DEVICE_UNAVAILABLE: not every token copies private keys. */
+MUST_CHECK bool pkcs11_key_copy(const struct pkcs11_session *session, const struct pkcs11_key *key,
+                                struct pkcs11_key *copy_out, struct error *err);
+
+/* Reads the public half: RSA's from the private key, EC's from the public key object beside it.
+ * Fails with KEY_POLICY (no such type or curve), KEY_NOT_FOUND (no public key object) or
+ * DEVICE_UNAVAILABLE. The caller owns *public_out. */
+MUST_CHECK bool pkcs11_key_read_public(const struct pkcs11_session *session,
+                                       const struct pkcs11_key *key, EVP_PKEY **public_out,
+                                       struct error *err);
+
+/* The DER of the object identifier of P-256, as CKA_EC_PARAMS has it. */
+extern const uint8_t PKCS11_P256_PARAMS[10];

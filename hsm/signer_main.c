@@ -1,0 +1,293 @@
+/*
+ * issuerd-signer: the process that holds one device key. A child of issuerd (or issuerctl), it
+ * speaks hsm/wire.h on three inherited descriptors and nothing else: no arguments, no
+ * configuration file, no network of its own.
+ *
+ * Crash-only: a device that fails, or signs wrongly, ends the process; the supervisor starts it
+ * afresh.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/text.h"
+#include "hsm/key_provider.h"
+#include "hsm/lint.h"
+#include "hsm/wire.h"
+#include "jose/claims.h"
+#include "jose/jwk.h"
+
+static struct wire_launch launch;
+static struct device_key *key;
+static struct signer_key identity;
+static struct lint_policy policy;
+
+/* ---- one signature ---- */
+
+static bool sign_and_verify(unsigned worker, struct jws_verifier *verifier, const void *input,
+                            size_t length, struct signature *signature_out, uint32_t *sign_ns_out,
+                            struct error *err)
+{
+    const int64_t start_ns = monotonic_ns();
+    if (!key->provider->sign(key, worker, input, length, signature_out, err)) {
+        return false;
+    }
+    *sign_ns_out = (uint32_t)(monotonic_ns() - start_ns);
+    if (!jws_verify(verifier, input, length, signature_out)) {
+        return fail(err, ERROR_DEVICE_UNAVAILABLE,
+                    "%s: the device made a signature that its public key does not verify",
+                    key->description);
+    }
+    return true;
+}
+
+/* A text that cannot be taken for a signing input: it has no dot and is not base64url. */
+static size_t self_test_input(char out[static 64])
+{
+    uint64_t random;
+    random_bytes(&random, sizeof(random));
+    return (size_t)snprintf(out, 64, "issuerd self-test %016llx", (unsigned long long)random);
+}
+
+static bool make_answer(unsigned worker, struct jws_verifier *verifier,
+                        const struct wire_request *request, struct wire_answer *answer,
+                        struct error *err)
+{
+    struct signature signature = { .length = 0 };
+    char self_test[64];
+    const char *input = request->input;
+    size_t length = request->length;
+
+    if (monotonic_ns() > request->deadline_ns) {
+        answer->status = WIRE_LATE;
+        return true;
+    }
+    if (request->kind == WIRE_SELF_TEST) {
+        length = self_test_input(self_test);
+        input = self_test;
+    } else if (!lint_access_token(&policy, input, length, wall_s(), err)) {
+        log_error(LOG_LEVEL_ERROR, "signer.refused", err, "signer=%s", launch.name);
+        answer->status = WIRE_REFUSED;
+        return true;
+    }
+    if (!sign_and_verify(worker, verifier, input, length, &signature, &answer->sign_ns, err)) {
+        return false;
+    }
+    answer->status = WIRE_SIGNED;
+    answer->length = (uint32_t)signature.length;
+    memcpy(answer->signature, signature.bytes, signature.length);
+    return true;
+}
+
+static bool send_answer(const struct wire_answer *answer)
+{
+    const size_t size = offsetof(struct wire_answer, signature) + answer->length;
+    return send(WIRE_ANSWER_FD, answer, size, MSG_NOSIGNAL) == (ssize_t)size;
+}
+
+static bool receive_request(struct wire_request *request)
+{
+    const ssize_t got = recv(WIRE_REQUEST_FD, request, sizeof(*request), 0);
+    return got >= (ssize_t)offsetof(struct wire_request, input)
+        && (size_t)got == offsetof(struct wire_request, input) + request->length;
+}
+
+_Noreturn static void die(const struct error *err)
+{
+    log_error(LOG_LEVEL_ERROR, "signer.device_failed", err, "signer=%s", launch.name);
+    _exit(EX_TEMPFAIL); /* no exit handlers: a module in trouble may hang or crash in its own */
+}
+
+static void *worker_run(void *argument)
+{
+    const unsigned worker = (unsigned)(uintptr_t)argument;
+    struct jws_verifier *verifier = NULL;
+    struct error err = { .code = ERROR_NONE };
+    struct wire_request request;
+
+    if (!jws_verifier_new(key->public_key, key->algorithm, &verifier, &err)) {
+        die(&err);
+    }
+    while (receive_request(&request)) {
+        struct wire_answer answer = { .id = request.id };
+        const bool alive = make_answer(worker, verifier, &request, &answer, &err);
+        if (!alive) {
+            answer.status = WIRE_FAILED;
+        }
+        if (!send_answer(&answer) || !alive) {
+            die(&err);
+        }
+    }
+    (void)!fail_errno(&err, ERROR_INTERNAL, "read a request");
+    die(&err);
+}
+
+/* ---- start ---- */
+
+/* Nothing of us goes to a core file, a debugger or swap. Locking memory is best effort: it needs
+ * a limit (LimitMEMLOCK) that a plain shell does not have. */
+static void harden(void)
+{
+    const struct rlimit none = { 0, 0 };
+    (void)setrlimit(RLIMIT_CORE, &none);
+#ifndef SANITIZED
+    (void)prctl(PR_SET_DUMPABLE, 0);
+#endif
+    static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE }; /* our parent ends us */
+    for (size_t i = 0; i < COUNT_OF(ignored); i++) {
+        (void)signal(ignored[i], SIG_IGN);
+    }
+}
+
+static bool describe(struct error *err)
+{
+    char json[sizeof(identity.header)];
+    struct text header = text_over(json, sizeof(json));
+    struct text encoded = text_over(identity.header, sizeof(identity.header));
+    struct jwk jwk;
+
+    if (!jwk_from_key(key->public_key, key->algorithm, &jwk, err)) {
+        return error_context(err, "%s", key->description);
+    }
+    access_token_header(&header, jose_algorithm_name(key->algorithm), jwk.kid);
+    text_add_base64url(&encoded, json, header.length);
+    (void)snprintf(identity.algorithm, sizeof(identity.algorithm), "%s",
+                   jose_algorithm_name(key->algorithm));
+    (void)snprintf(identity.kid, sizeof(identity.kid), "%s", jwk.kid);
+    (void)snprintf(identity.jwk, sizeof(identity.jwk), "%s", jwk.json);
+    (void)snprintf(identity.description, sizeof(identity.description), "%s", key->description);
+    policy = (struct lint_policy){ .header = identity.header,
+                                   .issuer = launch.issuer,
+                                   .audience = launch.audience,
+                                   .lifetime_max_s = launch.lifetime_max_s };
+    return !header.overflowed && !encoded.overflowed;
+}
+
+/* Each session proves itself before it counts. */
+static bool prove_sessions(struct error *err)
+{
+    struct jws_verifier *verifier = NULL;
+    bool good = jws_verifier_new(key->public_key, key->algorithm, &verifier, err);
+
+    for (unsigned worker = 0; good && worker < launch.sessions; worker++) {
+        char input[64];
+        struct signature signature;
+        uint32_t sign_ns;
+        good = sign_and_verify(worker, verifier, input, self_test_input(input), &signature,
+                               &sign_ns, err);
+    }
+    jws_verifier_free(verifier);
+    return good;
+}
+
+static bool check_scheme(const struct key_provider *provider, struct error *err)
+{
+    if (provider == NULL) {
+        return fail(err, ERROR_CONFIG, "uri: no provider for this scheme (pkcs11:, file:)");
+    }
+    if (provider == &software_provider && !launch.development) {
+        return fail(err, ERROR_CONFIG,
+                    "uri: file: keys are for development: set [issuer] environment = development");
+    }
+    return true;
+}
+
+static bool run_mode(const struct key_options *options, struct error *err)
+{
+    const struct key_provider *provider = key_provider_for(options->uri);
+    const struct ceremony_options ceremony = { .algorithm = options->algorithm,
+                                               .so_pin_file = launch.so_pin_file,
+                                               .rsa_bits = launch.rsa_bits };
+
+    if (!check_scheme(provider, err)) {
+        return false;
+    }
+    if (launch.mode == WIRE_INIT_TOKEN) {
+        return provider->init_token != NULL
+                 ? provider->init_token(options, &ceremony, err)
+                 : fail(err, ERROR_CONFIG, "%s: devices have no token to initialise",
+                        provider->scheme);
+    }
+    if (launch.mode == WIRE_GENERATE_KEY) {
+        if (provider->generate == NULL) {
+            return fail(err, ERROR_CONFIG, "%s: devices do not generate keys here",
+                        provider->scheme);
+        }
+        if (!provider->generate(options, &ceremony, err)) {
+            return false;
+        }
+    }
+    return provider->open(options, &key, err) && describe(err) && prove_sessions(err);
+}
+
+static bool receive_launch(void)
+{
+    return recv(WIRE_CONTROL_FD, &launch, sizeof(launch), 0) == sizeof(launch)
+        && launch.size == sizeof(launch);
+}
+
+static void send_ready(const struct error *err)
+{
+    struct wire_ready ready = { .error_code = err->code, .key = identity };
+    if (err->code != ERROR_NONE) {
+        (void)snprintf(ready.error, sizeof(ready.error), "%s", error_line(err).text);
+    }
+    (void)send(WIRE_CONTROL_FD, &ready, sizeof(ready), MSG_NOSIGNAL);
+}
+
+static void serve(void)
+{
+    for (unsigned worker = 0; worker < launch.sessions; worker++) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, worker_run, (void *)(uintptr_t)worker) != 0) {
+            const struct error err = { .code = ERROR_INTERNAL, .message = "start a worker" };
+            die(&err);
+        }
+    }
+    char end;
+    while (recv(WIRE_CONTROL_FD, &end, sizeof(end), 0) > 0) {
+    }
+}
+
+int main(void)
+{
+    struct error err = { .code = ERROR_NONE };
+
+    harden();
+    if (!receive_launch()) {
+        (void)fprintf(stderr, "issuerd-signer is started by issuerd and issuerctl, of one build "
+                              "with it; it is not for a shell.\n");
+        return EX_USAGE;
+    }
+    const struct key_options options = {
+        .uri = launch.uri,
+        .algorithm = jose_algorithm_from_name(launch.algorithm),
+        .sessions = launch.mode == WIRE_SERVE ? launch.sessions : 1,
+        .session_copy = launch.session_copy != 0,
+    };
+    launch.sessions = options.sessions;
+    const bool good = run_mode(&options, &err);
+    if (!good && err.code == ERROR_NONE) {
+        (void)!fail(&err, ERROR_INTERNAL, "the key's header does not fit");
+    }
+    send_ready(&err);
+    if (good && launch.mode == WIRE_SERVE) {
+        serve();
+    } else if (key != NULL) {
+        key->provider->close(key);
+    }
+    _exit(good ? EX_OK : EX_UNAVAILABLE); /* after serving, workers may be inside the module */
+}

@@ -1,0 +1,413 @@
+/*
+ * The life of one signer's child: spawn, handshake, watch, kill when stuck, start again. Crash-only:
+ * whatever goes wrong inside, the one recovery is a fresh process.
+ */
+#include "hsm/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "hsm/pin_latch.h"
+
+enum {
+    START_TIMEOUT_MS = 15000, /* module load, login, key search, first signature */
+    TICK_MS = 50,
+    SELF_TEST_EVERY_MS = 2000,
+    BACKOFF_FIRST_MS = 100,
+    BACKOFF_MAX_MS = 4000,
+    STEADY_MS = 5000, /* a child that lived this long is started again at once */
+    LATCH_CHECK_MS = 1000,
+};
+
+extern char **environ;
+
+struct child {
+    pid_t pid;
+    int control_fd;
+};
+
+/* ---- spawn ---- */
+
+/* The child's environment: ours, then the signer's own settings in front of what they replace. */
+static char **environment_new(const struct signer_options *options)
+{
+    size_t inherited = 0;
+    size_t count = 0;
+
+    while (environ[inherited] != NULL) {
+        inherited++;
+    }
+    char **all = xcalloc(inherited + options->setenv_count + 1, sizeof(*all));
+    for (size_t i = 0; i < options->setenv_count; i++) {
+        all[count++] = (char *)options->setenv[i];
+    }
+    for (size_t i = 0; i < inherited; i++) {
+        bool replaced = false;
+        for (size_t j = 0; j < options->setenv_count; j++) {
+            const size_t name = strcspn(options->setenv[j], "=") + 1;
+            replaced = replaced || strncmp(environ[i], options->setenv[j], name) == 0;
+        }
+        if (!replaced) {
+            all[count++] = environ[i];
+        }
+    }
+    return all;
+}
+
+static bool place(int fd, int number)
+{
+    return fd < 0 || dup2(fd, number) >= 0; /* a ceremony has no request and answer sockets */
+}
+
+/* In the child, between fork and exec: async-signal-safe calls only. The session of its own keeps
+ * a terminal's Ctrl-C away: issuerd finishes what is in flight first. */
+_Noreturn static void become_signer(const char *program, int control_fd, int request_fd,
+                                    int answer_fd, char **environment)
+{
+    char *const arguments[] = { (char *)"issuerd-signer", NULL };
+    sigset_t none;
+
+    sigemptyset(&none);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0
+        && setsid() >= 0 && place(control_fd, WIRE_CONTROL_FD) && place(request_fd, WIRE_REQUEST_FD)
+        && place(answer_fd, WIRE_ANSWER_FD)) {
+        execve(program, arguments, environment);
+    }
+    _exit(127);
+}
+
+static bool child_spawn(const struct signers_options *all, const struct signer_options *options,
+                        int request_fd, int answer_fd, struct child *child_out, struct error *err)
+{
+    scoped(release_fd) int own_end = -1;
+    scoped(release_fd) int child_end = -1;
+    scoped(release_memory) char **environment = environment_new(options);
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        return fail_errno(err, ERROR_DEVICE_UNAVAILABLE, "open a control socket");
+    }
+    own_end = pair[0];
+    child_end = fcntl(pair[1], F_DUPFD_CLOEXEC, WIRE_ANSWER_FD + 1);
+    (void)close(pair[1]);
+
+    const pid_t pid = child_end < 0 ? -1 : fork();
+    if (pid < 0) {
+        return fail_errno(err, ERROR_DEVICE_UNAVAILABLE, "start %s", all->program);
+    }
+    if (pid == 0) {
+        become_signer(all->program, child_end, request_fd, answer_fd, environment);
+    }
+    *child_out = (struct child){ .pid = pid, .control_fd = own_end };
+    own_end = -1;
+    return true;
+}
+
+static void child_end(struct child *child, int signal_number)
+{
+    if (child->pid > 0) {
+        (void)kill(child->pid, signal_number);
+        while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+    }
+    release_fd(&child->control_fd);
+    *child = (struct child){ .pid = -1, .control_fd = -1 };
+}
+
+/* ---- handshake ---- */
+
+static void copy(char *out, size_t size, const char *text)
+{
+    (void)snprintf(out, size, "%s", text != NULL ? text : "");
+}
+
+static void launch_fill(struct wire_launch *launch, enum wire_mode mode,
+                        const struct signers_options *all, const struct signer_options *options)
+{
+    launch->size = sizeof(*launch);
+    launch->mode = mode;
+    launch->sessions = options->sessions;
+    launch->session_copy = options->session_copy;
+    launch->development = all->development;
+    launch->lifetime_max_s = all->lifetime_max_s;
+    copy(launch->name, sizeof(launch->name), options->name);
+    copy(launch->algorithm, sizeof(launch->algorithm), options->algorithm);
+    copy(launch->uri, sizeof(launch->uri), options->uri);
+    copy(launch->issuer, sizeof(launch->issuer), all->issuer);
+    copy(launch->audience, sizeof(launch->audience), all->audience);
+}
+
+/* True once the child answered that it is ready. Any failure leaves the child to be ended. */
+static bool handshake(const struct child *child, const struct wire_launch *launch, int stop_fd,
+                      struct wire_ready *ready, struct error *err)
+{
+    struct pollfd fds[] = { { .fd = child->control_fd, .events = POLLIN },
+                            { .fd = stop_fd, .events = POLLIN } };
+
+    if (send(child->control_fd, launch, sizeof(*launch), MSG_NOSIGNAL) != sizeof(*launch)) {
+        return fail_errno(err, ERROR_DEVICE_UNAVAILABLE, "send the signer its launch settings");
+    }
+    if (poll(fds, stop_fd < 0 ? 1 : 2, START_TIMEOUT_MS) <= 0) {
+        return fail(err, ERROR_DEVICE_UNAVAILABLE, "the device did not answer within %d s",
+                    START_TIMEOUT_MS / 1000);
+    }
+    if (fds[1].revents != 0) {
+        return fail(err, ERROR_SHUTTING_DOWN, "shutting down");
+    }
+    if (recv(child->control_fd, ready, sizeof(*ready), MSG_DONTWAIT) != sizeof(*ready)) {
+        return fail(err, ERROR_DEVICE_UNAVAILABLE,
+                    "the signer process ended while it started (a crash of the module?)");
+    }
+    if (ready->error_code != ERROR_NONE) {
+        return fail(err, (enum error_code)ready->error_code, "%s", ready->error);
+    }
+    return true;
+}
+
+/* ---- serving ---- */
+
+/* The key is fixed at the first start: a device that comes back with another one is not ours. */
+static bool adopt_key(struct signer *self, const struct signer_key *key, struct error *err)
+{
+    if (!atomic_load(&self->has_key)) {
+        self->key = *key;
+        atomic_store(&self->has_key, true);
+        return true;
+    }
+    if (strcmp(self->key.kid, key->kid) != 0 || strcmp(self->key.header, key->header) != 0) {
+        return fail(err, ERROR_DEVICE_UNAVAILABLE,
+                    "the key changed under its name: kid %s was %s; restart issuerd to use it",
+                    key->kid, self->key.kid);
+    }
+    return true;
+}
+
+static void publish_first_result(struct signer *self, const struct error *result)
+{
+    pthread_mutex_lock(&self->lock);
+    if (!self->has_first_result) {
+        self->has_first_result = true;
+        self->first_error = *result;
+        if (result->code != ERROR_NONE) {
+            (void)!error_context(&self->first_error, "signer %s", self->options->name);
+        }
+        pthread_cond_signal(&self->first_result);
+    }
+    pthread_mutex_unlock(&self->lock);
+}
+
+/* Until the child dies, hangs, or it is time to stop. False: stop. */
+static bool serve(struct signer *self, const struct child *child)
+{
+    struct pollfd fds[] = { { .fd = child->control_fd, .events = POLLIN },
+                            { .fd = self->stop_fd, .events = POLLIN } };
+    int64_t next_self_test_ns = monotonic_ns();
+
+    for (;;) {
+        const int64_t now_ns = monotonic_ns();
+        if (now_ns >= next_self_test_ns) {
+            signer_submit_self_test(self);
+            next_self_test_ns = now_ns + SELF_TEST_EVERY_MS * (int64_t)NS_PER_MS;
+        }
+        (void)poll(fds, COUNT_OF(fds), TICK_MS);
+        if (fds[1].revents != 0) {
+            return false;
+        }
+        if (fds[0].revents != 0) {
+            log_event(LOG_LEVEL_ERROR, "signer.died", "signer=%s", self->options->name);
+            return true;
+        }
+        if (signer_is_stuck(self, monotonic_ns())) {
+            log_event(LOG_LEVEL_ERROR, "signer.stuck", "signer=%s deadline_ms=%lld",
+                      self->options->name, (long long)self->options->deadline_ms);
+            return true;
+        }
+    }
+}
+
+static void go_up(struct signer *self)
+{
+    const struct error none = { .code = ERROR_NONE };
+
+    pthread_mutex_lock(&self->lock);
+    self->answered_ns = monotonic_ns();
+    pthread_mutex_unlock(&self->lock);
+    atomic_store(&self->state, SIGNER_UP);
+    log_event(LOG_LEVEL_NOTICE, "signer.up", "signer=%s alg=%s kid=%s key='%s'",
+              self->options->name, self->key.algorithm, self->key.kid, self->key.description);
+    publish_first_result(self, &none);
+}
+
+/* The signer is not up: nothing is sent to it, and what was sent fails now. */
+static void go_down(struct signer *self, enum signer_state state)
+{
+    atomic_store(&self->state, state);
+    atomic_store(&self->self_test_ns, 0);
+    signer_fail_in_flight(self);
+}
+
+/* One child from birth to death. True if it served. Sets *err where it did not. */
+static bool live_once(struct signer *self, bool *stop_out, struct error *err)
+{
+    scoped(release_memory) struct wire_launch *launch = xcalloc(1, sizeof(*launch));
+    scoped(release_memory) struct wire_ready *ready = xcalloc(1, sizeof(*ready));
+    struct child child = { .pid = -1, .control_fd = -1 };
+
+    launch_fill(launch, WIRE_SERVE, self->all, self->options);
+    bool served = child_spawn(self->all, self->options, self->request_fds[1], self->answer_fds[1],
+                              &child, err)
+               && handshake(&child, launch, self->stop_fd, ready, err)
+               && adopt_key(self, &ready->key, err);
+    if (served) {
+        go_up(self);
+        *stop_out = !serve(self, &child);
+    }
+    go_down(self, err->code == ERROR_KEY_LOCKED ? SIGNER_LOCKED : SIGNER_DOWN);
+    child_end(&child, SIGKILL);
+    *stop_out = *stop_out || err->code == ERROR_SHUTTING_DOWN;
+    return served;
+}
+
+/* ---- between lives ---- */
+
+static bool wait_for_stop(struct signer *self, int64_t ms)
+{
+    struct pollfd fd = { .fd = self->stop_fd, .events = POLLIN };
+    return poll(&fd, 1, (int)ms) > 0;
+}
+
+static int64_t jittered(int64_t ms)
+{
+    uint16_t random;
+    random_bytes(&random, sizeof(random));
+    return ms / 2 + ms * random / (2 * UINT16_MAX);
+}
+
+/* A refused PIN is never tried again until its source changes: tokens count the tries. True: stop. */
+static bool wait_while_locked(struct signer *self, const struct pin_latch *latch)
+{
+    const struct error locked = { .code = ERROR_KEY_LOCKED };
+    bool stop = false;
+
+    if (pin_latch_holds(latch, self->options)) {
+        atomic_store(&self->state, SIGNER_LOCKED);
+        log_event(LOG_LEVEL_ERROR, "signer.locked",
+                  "signer=%s hint='the PIN was refused: not tried again until its file changes'",
+                  self->options->name);
+        publish_first_result(self, &locked);
+    }
+    while (!stop && pin_latch_holds(latch, self->options)) {
+        stop = wait_for_stop(self, LATCH_CHECK_MS);
+    }
+    return stop;
+}
+
+/* Doubles from one short life to the next, so that a device that kills its signer is not hammered. */
+static int64_t next_backoff_ms(int64_t backoff_ms, int64_t lived_ms)
+{
+    if (lived_ms >= STEADY_MS) {
+        return 0;
+    }
+    if (backoff_ms == 0) {
+        return BACKOFF_FIRST_MS;
+    }
+    return backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : backoff_ms * 2;
+}
+
+void *supervisor_run(void *argument)
+{
+    struct signer *self = argument;
+    struct pin_latch latch;
+    int64_t backoff_ms = 0;
+    bool stop = false;
+
+    pin_latch_load(&latch, self->all->state_dir, self->options);
+    while (!stop && !wait_while_locked(self, &latch)) {
+        struct error err = { .code = ERROR_NONE };
+        const int64_t born_ns = monotonic_ns();
+        const bool served = live_once(self, &stop, &err);
+        if (stop) {
+            break;
+        }
+        backoff_ms =
+            next_backoff_ms(backoff_ms, served ? (monotonic_ns() - born_ns) / NS_PER_MS : 0);
+        const int64_t wait_ms = jittered(backoff_ms);
+        if (served) {
+            atomic_fetch_add(&self->restarts, 1);
+        } else {
+            log_error(LOG_LEVEL_ERROR, "signer.down", &err, "signer=%s retry_ms=%lld",
+                      self->options->name, (long long)wait_ms);
+            publish_first_result(self, &err);
+        }
+        if (err.code == ERROR_KEY_LOCKED) {
+            pin_latch_set(&latch, self->all->state_dir, self->options);
+        } else {
+            stop = wait_for_stop(self, wait_ms);
+        }
+    }
+    return NULL;
+}
+
+/* ---- ceremonies ---- */
+
+static enum wire_mode ceremony_mode(enum signer_ceremony ceremony)
+{
+    switch (ceremony) {
+    case CEREMONY_PROBE:
+        return WIRE_PROBE;
+    case CEREMONY_GENERATE_KEY:
+        return WIRE_GENERATE_KEY;
+    case CEREMONY_INIT_TOKEN:
+        return WIRE_INIT_TOKEN;
+    }
+    return WIRE_PROBE;
+}
+
+bool signer_run_ceremony(const struct signers_options *all, size_t index,
+                         const struct signer_ceremony_options *ceremony, struct signer_key *key_out,
+                         struct error *err)
+{
+    scoped(release_memory) struct wire_launch *launch = xcalloc(1, sizeof(*launch));
+    scoped(release_memory) struct wire_ready *ready = xcalloc(1, sizeof(*ready));
+    const struct signer_options *options = &all->signers[index];
+    struct child child = { .pid = -1, .control_fd = -1 };
+    struct pin_latch latch;
+
+    launch_fill(launch, ceremony_mode(ceremony->ceremony), all, options);
+    launch->rsa_bits = ceremony->rsa_bits;
+    copy(launch->so_pin_file, sizeof(launch->so_pin_file), ceremony->so_pin_file);
+    if (ceremony->algorithm != NULL && ceremony->algorithm[0] != '\0') {
+        copy(launch->algorithm, sizeof(launch->algorithm), ceremony->algorithm);
+    }
+    pin_latch_load(&latch, all->state_dir, options);
+    if (pin_latch_holds(&latch, options)) {
+        return fail(err, ERROR_KEY_LOCKED,
+                    "signer %s: this PIN was refused before; it is not tried again until its file "
+                    "changes",
+                    options->name);
+    }
+    const bool good =
+        child_spawn(all, options, -1, -1, &child, err) && handshake(&child, launch, -1, ready, err);
+    child_end(&child, SIGKILL);
+    if (!good) {
+        if (err->code == ERROR_KEY_LOCKED) {
+            pin_latch_set(&latch, all->state_dir, options);
+        }
+        return error_context(err, "signer %s", options->name);
+    }
+    *key_out = ready->key;
+    return true;
+}

@@ -1,0 +1,65 @@
+/*
+ * One signer's child process: spawn, handshake, death. And the one struct that signer.c (slots,
+ * submit, collect) and supervisor.c (the child's life) share. Nothing else includes it.
+ */
+#pragma once
+
+#include "hsm/signer.h"
+#include "hsm/wire.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+/* A request in flight. */
+struct signer_slot {
+    uint64_t sequence; /* 0: free */
+    int64_t sent_ns;
+    void *tag; /* NULL: a self-test */
+};
+
+struct signer {
+    const struct signers_options *all;
+    const struct signer_options *options;
+
+    /* Both ends of request and answer sockets live as long as we do: a restart of the child
+     * changes no descriptor under a thread that sends. */
+    int request_fds[2];
+    int answer_fds[2];
+
+    _Atomic enum signer_state state;
+    _Atomic bool has_key; /* `key` is set once, before it is first published */
+    struct signer_key key;
+    _Atomic int64_t self_test_ns;
+    _Atomic uint64_t restarts;
+    _Atomic unsigned in_flight;
+
+    pthread_mutex_t lock; /* the rest */
+    struct signer_slot *slots;
+    uint16_t *free_slots; /* a stack of options->queue + 1 - in_flight indexes */
+    uint64_t next_sequence;
+    uint64_t answered_sequence; /* the highest answered */
+    int64_t answered_ns;
+
+    pthread_t supervisor;
+    bool has_supervisor;
+    int stop_fd; /* eventfd: readable when it is time to end */
+    pthread_cond_t first_result;
+    bool has_first_result;
+    struct error first_error; /* code ERROR_NONE: it came up */
+};
+
+/* The supervisor thread's body; `argument` is a struct signer. */
+void *supervisor_run(void *argument);
+
+/* signer.c, for supervisor.c: */
+
+/* Sends a self-test. */
+void signer_submit_self_test(struct signer *signer);
+
+/* Fails everything in flight and empties the request socket. */
+void signer_fail_in_flight(struct signer *signer);
+
+/* True if a request is past its deadline and cannot be merely queued: later ones were answered, or
+ * nothing was answered for as long. */
+bool signer_is_stuck(struct signer *signer, int64_t now_ns);

@@ -1,0 +1,26 @@
+/* A secret read from a file: a PIN, a client secret. It wipes itself; no log function takes it. */
+#pragma once
+
+#include "base/error.h"
+
+#include <stddef.h>
+
+enum { SECRET_MAX = 256, SECRET_KEY_FILE_MAX = 16384 };
+
+struct secret {
+    char text[SECRET_MAX + 1];
+    size_t length;
+};
+
+/* Reads the 1 to SECRET_MAX bytes of `path`, without one trailing newline and without any NUL. The
+ * file, or what a symbolic link leads to, must be a regular one that belongs to us or to root and
+ * that group and others cannot open. Fails with ERROR_CONFIG, naming the path and what to do. */
+MUST_CHECK bool secret_read(const char *path, struct secret *secret_out, struct error *err);
+
+/* The same checks without reading: for a configuration check. */
+MUST_CHECK bool secret_check_file(const char *path, struct error *err);
+
+/* The same for a PEM file of a private key, of at most SECRET_KEY_FILE_MAX bytes. */
+MUST_CHECK bool secret_check_key_file(const char *path, struct error *err);
+
+void secret_clear(struct secret *secret);

@@ -1,0 +1,77 @@
+/*
+ * The committer: the one thread that writes to the store. It collects signatures from every signer
+ * and jobs from the HTTP threads, runs whatever has come as one transaction (one fsync for all of
+ * them), and only then wakes who waits.
+ *
+ * A job belongs to its maker until job_submit() (or signers_submit() with the job as the tag), then
+ * to the committer until job_await() returns true. If job_await() gives up, the job belongs to the
+ * committer for good, which frees it.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "core/metrics.h"
+#include "hsm/signer.h"
+#include "store/store.h"
+
+#include <semaphore.h>
+#include <stdatomic.h>
+
+struct job;
+
+/* The job's work inside the transaction. After false with ERROR_STORE_UNAVAILABLE the whole
+ * transaction is dropped. */
+typedef MUST_CHECK bool job_run_fn(struct job *job, struct store *store, int64_t now_s,
+                                   struct error *err);
+typedef void job_free_fn(struct job *job);
+
+enum job_stage {
+    JOB_PENDING,    /* waits: for its signature, for the next transaction */
+    JOB_COMMITTING, /* in a transaction: how it ends is not known until it has */
+    JOB_DONE,
+    JOB_ABANDONED, /* nobody waits any more */
+};
+
+/* The first member of every job. */
+struct job {
+    job_run_fn *run;
+    job_free_fn *free;
+    struct error err; /* code ERROR_NONE: done and durable */
+    _Atomic enum job_stage stage;
+    sem_t done;
+    struct job *next;
+};
+
+enum job_outcome {
+    JOB_SUCCEEDED,
+    JOB_FAILED,   /* nothing was written; the job is the caller's again */
+    JOB_GIVEN_UP, /* nothing will be written; the job is not the caller's any more */
+    JOB_IN_DOUBT, /* a transaction hangs: it may or may not become durable; job as above */
+};
+
+void job_init(struct job *job, job_run_fn *run, job_free_fn *free_job);
+void job_clear(struct job *job);
+
+/* Waits until `deadline_ns` (monotonic), and a while longer for a transaction that has begun. */
+enum job_outcome job_await(struct job *job, int64_t deadline_ns, struct error *err);
+
+/* Ends a job that will not run: its signer failed. */
+void job_fail(struct job *job, enum error_code code, const char *message);
+
+struct committer;
+
+/* `take_signature` puts a signature into the job that signers_submit() was given as its tag. */
+typedef void committer_take_signature_fn(struct job *job, const uint8_t *bytes, size_t length,
+                                         int64_t sign_ns);
+
+/* Borrows all of it for the committer's life. */
+MUST_CHECK bool committer_start(struct store *store, struct signers *signers,
+                                struct metrics *metrics,
+                                committer_take_signature_fn *take_signature,
+                                struct committer **committer_out, struct error *err);
+
+/* Fails what is queued and ends the thread. */
+void committer_stop(struct committer *committer);
+
+/* Queues a job that needs no signature. */
+void committer_submit(struct committer *committer, struct job *job);

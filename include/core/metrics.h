@@ -1,0 +1,47 @@
+/* What the server counts, as Prometheus wants it. Any thread; relaxed atomics. */
+#pragma once
+
+#include "base/error.h"
+#include "base/text.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum { HISTOGRAM_BUCKETS = 14 };
+
+/* Durations, in buckets from 50 us to 2.5 s. */
+struct histogram {
+    _Atomic uint64_t counts[HISTOGRAM_BUCKETS + 1]; /* the last: longer than all bounds */
+    _Atomic uint64_t sum_ns;
+};
+
+enum exchange_result {
+    EXCHANGE_ISSUED,
+    EXCHANGE_INVALID,
+    EXCHANGE_UNKNOWN,
+    EXCHANGE_EXPIRED,
+    EXCHANGE_SPENT,
+    EXCHANGE_OVERLOADED,
+    EXCHANGE_NO_SIGNER,
+    EXCHANGE_NO_STORE,
+    EXCHANGE_INTERNAL,
+    EXCHANGE_RESULTS,
+};
+
+struct metrics {
+    _Atomic uint64_t exchanges[EXCHANGE_RESULTS];
+    struct histogram exchange; /* from the request's head to the result */
+    struct histogram sign;     /* the device's part */
+    struct histogram commit;   /* COMMIT, fsync included */
+};
+
+void histogram_observe(struct histogram *histogram, int64_t ns);
+
+/* Counts an exchange that ended with `code` (ERROR_NONE: a token was issued) after `ns`. */
+void metrics_count_exchange(struct metrics *metrics, enum error_code code, int64_t ns);
+
+/* Appends all of it in the Prometheus text format 0.0.4. */
+void metrics_print(const struct metrics *metrics, struct text *text);
+
+/* Appends "# HELP" and "# TYPE" lines. */
+void metrics_print_head(struct text *text, const char *name, const char *type, const char *help);

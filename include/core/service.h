@@ -1,0 +1,112 @@
+/*
+ * The service: what issuerd does, without HTTP. Authorization requests are created and approved,
+ * codes are traded for tokens, health is told. Lifetimes and single use are decided here.
+ *
+ * Threads: any, but for start and stop. Everything that waits has a deadline.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/text.h"
+#include "hsm/signer.h"
+#include "store/store.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct service;
+
+struct service_options {
+    const char *issuer;   /* URL: the tokens' iss */
+    const char *audience; /* the tokens' aud */
+    int64_t token_lifetime_s;
+    int64_t code_lifetime_s;
+    int64_t request_lifetime_s;
+    const char *store_url;
+    struct store_options store;
+    /* program, state_dir, development, signers, count; the rest is the service's to fill in */
+    struct signers_options signers;
+};
+
+/* Opens the store and starts the signers. Borrows the options for the service's life. Fails as
+ * store_open() and signers_start() do. */
+MUST_CHECK bool service_start(const struct service_options *options, struct service **service_out,
+                              struct error *err);
+
+/* No other thread may be inside. */
+void service_stop(struct service *service);
+
+/* ---- authorization requests ---- */
+
+struct authorization_request {
+    const char *state; /* STATE_MIN to STATE_MAX of [A-Za-z0-9_-], as is the nonce */
+    const char *nonce;
+    const char *presentation_definition; /* JSON text, or NULL */
+};
+
+struct authorization {
+    char id[AUTHORIZATION_ID_LENGTH + 1];
+    char state[STATE_MAX + 1];
+    char nonce[STATE_MAX + 1];
+    char *presentation_definition;       /* JSON text, or NULL */
+    int64_t expires_s;                   /* of the request; once there is a code, of the code */
+    char holder_did[HOLDER_DID_MAX + 1]; /* "": none yet */
+    char code[44];                       /* "": none yet. A secret */
+};
+
+/* Wipes and frees what it holds. */
+void authorization_clear(struct authorization *authorization);
+
+/* Fails with INVALID_REQUEST, OVERLOADED or STORE_UNAVAILABLE. */
+MUST_CHECK bool service_create_authorization(struct service *service,
+                                             const struct authorization_request *request,
+                                             int64_t now_s, struct authorization *created_out,
+                                             struct error *err);
+
+struct approval_request {
+    const char *id;
+    const char *holder_did;
+    const char *scope; /* NULL: none */
+};
+
+/* Makes the code: 256 random bits. Fails with INVALID_REQUEST (DID or scope), NOT_FOUND, CONFLICT
+ * or STORE_UNAVAILABLE. */
+MUST_CHECK bool service_approve(struct service *service, const struct approval_request *request,
+                                int64_t now_s, struct authorization *approved_out,
+                                struct error *err);
+
+/* ---- the exchange ---- */
+
+struct exchange;
+
+struct access_token {
+    const char *jwt; /* compact serialisation; lives until access_token_clear() */
+    size_t jwt_length;
+    int64_t lifetime_s;
+    struct exchange *exchange; /* who owns the text */
+};
+
+/* Wipes and frees. */
+void access_token_clear(struct access_token *token);
+
+/* Trades `code` for a token: at most one ever leaves, and only after its ledger entry is durable.
+ * `received_ns` (monotonic) is when the request arrived: its deadlines count from there. Fails with
+ * INVALID_REQUEST (not a code's form), CODE_UNKNOWN, CODE_EXPIRED, CODE_SPENT, or, and then the
+ * code is still good, OVERLOADED, DEVICE_UNAVAILABLE, STORE_UNAVAILABLE. */
+MUST_CHECK bool service_redeem(struct service *service, const char *code, int64_t now_s,
+                               int64_t received_ns, struct access_token *token_out,
+                               struct error *err);
+
+/* Counts a request to the exchange that was refused before it reached service_redeem(). */
+void service_count_refusal(struct service *service, enum error_code code, int64_t received_ns);
+
+/* ---- for everyone to see ---- */
+
+/* The JWK Set (RFC 7517 5) of every signer's key. */
+void service_print_jwks(struct service *service, struct text *text);
+
+/* True when the service can issue a token now: a signer is up whose last self-test signature, at
+ * most 10 s old, verified, and the store answered a write. Fails with the reason. */
+MUST_CHECK bool service_is_ready(struct service *service, struct error *err);
+
+void service_print_metrics(struct service *service, struct text *text);

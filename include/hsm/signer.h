@@ -1,0 +1,122 @@
+/*
+ * The signers as the server sees them: one child process (issuerd-signer) per configured device
+ * key. Each is started, watched, killed when stuck and started again here; the private key, the
+ * PIN and the vendor's module live only in the child.
+ *
+ * A signature is asked for with signers_submit() by any thread; it comes back to the one thread
+ * that calls signers_collect() (the committer), or to the `failed` function when the child died,
+ * hung or refused. Exactly one of the two happens for every request submitted.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SIGNING_INPUT_MAX = 3072, SIGNERS_MAX = 8 };
+
+struct signer_options {
+    const char *name;
+    const char *uri;
+    const char *algorithm;     /* JOSE name, or "" for what the key's type suggests */
+    const char *const *setenv; /* "NAME=value" for the child alone */
+    size_t setenv_count;
+    unsigned sessions;   /* signatures at once */
+    unsigned queue;      /* signatures in flight at most, over it OVERLOADED */
+    int64_t deadline_ms; /* a signature that takes longer gets the child killed */
+    bool session_copy;
+};
+
+/* A request whose signature will not come: DEVICE_UNAVAILABLE or INTERNAL (refused by the
+ * signer's own policy). Called by any thread, and possibly before signers_submit() returns. */
+typedef void signer_failed_fn(void *context, void *tag, enum error_code code);
+
+struct signers_options {
+    const char *program;    /* path of issuerd-signer */
+    const char *state_dir;  /* where "this PIN was refused" outlives a restart; NULL: nowhere */
+    const char *issuer;     /* what the signers' own policy accepts: iss, */
+    const char *audience;   /* aud, */
+    int64_t lifetime_max_s; /* and exp - iat */
+    bool development;       /* file: keys are allowed */
+    const struct signer_options *signers;
+    size_t count;
+    signer_failed_fn *failed;
+    void *context;
+};
+
+/* The key that a signer holds. Known from its first start on; fixed for the life of issuerd. */
+struct signer_key {
+    char algorithm[8];
+    char kid[48];
+    char jwk[1024];        /* the public key as a JWK, one JSON object */
+    char header[160];      /* the one JOSE header that the signer signs, base64url */
+    char description[160]; /* token, serial, object: for people */
+};
+
+enum signer_state { SIGNER_DOWN, SIGNER_UP, SIGNER_LOCKED };
+
+struct signer_status {
+    const char *name;
+    enum signer_state state;
+    const struct signer_key *key; /* NULL until the first start */
+    unsigned in_flight;
+    unsigned queue;
+    uint64_t restarts;
+    int64_t self_test_ns; /* monotonic time of the last verified self-test; 0: none */
+};
+
+struct signers;
+
+/* Starts every signer and waits until each is up or has failed once. Options are borrowed for the
+ * life of *signers_out. Fails with the first CONFIG, KEY_NOT_FOUND or KEY_POLICY error. A device
+ * that is not there, or a refused PIN, is no failure: the signer is DOWN (tried again, at most 5 s
+ * apart) or LOCKED (until the PIN source changes), and the log says so. */
+MUST_CHECK bool signers_start(const struct signers_options *options, struct signers **signers_out,
+                              struct error *err);
+
+/* Fails what is in flight, ends the children, frees. No other thread may be inside. */
+void signers_stop(struct signers *signers);
+
+/* The signer to use now: the first that is up and not full. On true *key_out is valid for good.
+ * Fails with DEVICE_UNAVAILABLE (none is up) or OVERLOADED (all that are up are full). */
+MUST_CHECK bool signers_choose(struct signers *signers, size_t *index_out,
+                               const struct signer_key **key_out, struct error *err);
+
+/* Sends the whole signing input (RFC 7515 5.1) to signer `index`. `tag` comes back with the
+ * result. `deadline_ns` is monotonic: a signature not begun by then is not made. Does not block.
+ * Fails as signers_choose() does; then there is no result. */
+MUST_CHECK bool signers_submit(struct signers *signers, size_t index, const char *input,
+                               size_t length, int64_t deadline_ns, void *tag, struct error *err);
+
+/* A verified signature in JOSE's fixed-width form. `bytes` lives for the call. */
+typedef void signer_answer_fn(void *context, void *tag, const uint8_t *bytes, size_t length,
+                              int64_t sign_ns);
+
+/* Hands over every signature that has arrived; if none has, waits up to `timeout_ms` for the
+ * first, or for signers_wake(). One thread only. Returns how many were handed over. */
+size_t signers_collect(struct signers *signers, int timeout_ms, signer_answer_fn *answer,
+                       void *context);
+
+/* Ends a wait in signers_collect(), now or the next. Any thread. */
+void signers_wake(struct signers *signers);
+
+size_t signers_count(const struct signers *signers);
+struct signer_status signers_status(struct signers *signers, size_t index);
+const char *signer_state_name(enum signer_state state);
+
+/* Key ceremonies, for issuerctl: run the child once for this alone. */
+enum signer_ceremony { CEREMONY_PROBE, CEREMONY_GENERATE_KEY, CEREMONY_INIT_TOKEN };
+
+struct signer_ceremony_options {
+    enum signer_ceremony ceremony;
+    const char *algorithm;   /* of the key to generate; "": as configured */
+    const char *so_pin_file; /* CEREMONY_INIT_TOKEN */
+    unsigned rsa_bits;       /* 0: the default */
+};
+
+/* Runs `ceremony` for options->signers[index]. Afterwards *key_out is the key that is there (not
+ * for CEREMONY_INIT_TOKEN). Fails as the key provider does; the message says what to do. */
+MUST_CHECK bool signer_run_ceremony(const struct signers_options *options, size_t index,
+                                    const struct signer_ceremony_options *ceremony,
+                                    struct signer_key *key_out, struct error *err);

@@ -1,0 +1,60 @@
+/*
+ * The HTTP edge: two servers, public and admin, each with its table of routes. HTTP ends at
+ * core/service.h.
+ *
+ * Threads: libmicrohttpd's, one per connection, and one that enforces the deadlines.
+ */
+#pragma once
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "core/service.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct server;
+
+enum server_role { SERVER_PUBLIC, SERVER_ADMIN };
+
+struct server_options {
+    enum server_role role;
+    const struct sockaddr *address; /* where to listen; port 0: any */
+    socklen_t address_length;
+    unsigned connections;             /* at once; over it 503 */
+    unsigned connections_per_address; /* likewise */
+    int64_t head_timeout_s;           /* for a whole request head */
+    int64_t body_timeout_s;           /* for a whole body */
+    int64_t idle_timeout_s;           /* between two requests of a connection */
+};
+
+/* What endpoints need besides the service. Borrowed. */
+struct site {
+    struct service *service;
+    const char *issuer;
+    int64_t jwks_max_age_s;
+    struct digest client_secret;        /* SHA-256 of what x-client-secret must hold */
+    const struct server *public_server; /* for its metrics; set before the admin server starts */
+    const char *display_name;           /* these four: "" if not configured */
+    const char *credential_endpoint;
+    const char *schema_endpoint;
+    const char *offering_endpoint;
+};
+
+/* Listens and serves. Fails with CONFIG if the address cannot be had. Borrows both arguments for
+ * the server's life. */
+MUST_CHECK bool server_start(const struct server_options *options, const struct site *site,
+                             struct server **server_out, struct error *err);
+
+/* Where it listens, as a URL ("http://127.0.0.1:8080", "unix:/path"), with the real port. */
+const char *server_address(const struct server *server);
+
+unsigned server_connections(const struct server *server);
+
+/* Stops accepting at once; answers what is in flight, each with Connection: close. True when all
+ * of it was answered before `deadline_ns` (monotonic). */
+bool server_drain(struct server *server, int64_t deadline_ns);
+
+/* Ends every connection, frees. */
+void server_stop(struct server *server);

@@ -1,0 +1,17 @@
+/* The JOSE signature algorithms that issuerd signs with (RFC 7518 3.1). */
+#pragma once
+
+#include <stdbool.h>
+
+enum jose_algorithm {
+    JOSE_ALGORITHM_NONE = 0, /* not chosen: the key decides. Never a signature's algorithm */
+    JOSE_ES256,
+    JOSE_RS256,
+    JOSE_PS256,
+};
+
+/* "ES256"; "" for JOSE_ALGORITHM_NONE. Static. */
+const char *jose_algorithm_name(enum jose_algorithm algorithm);
+
+/* JOSE_ALGORITHM_NONE if there is no such name. Names are case-sensitive (RFC 7515 4.1.1). */
+enum jose_algorithm jose_algorithm_from_name(const char *name);

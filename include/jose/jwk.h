@@ -1,0 +1,27 @@
+/* Public keys as JSON Web Keys (RFC 7517) and their thumbprints (RFC 7638). */
+#pragma once
+
+#include "base/error.h"
+#include "jose/algorithm.h"
+
+#include <openssl/types.h>
+
+enum { JWK_MAX = 1024, KID_LENGTH = 43 };
+
+struct jwk {
+    char kid[KID_LENGTH + 1]; /* base64url SHA-256 thumbprint */
+    char json[JWK_MAX];       /* {"kty":...,"use":"sig","alg":...,"kid":...}: public members only */
+};
+
+/* Fails with ERROR_KEY_POLICY unless `key` is P-256 for ES256, or RSA of 2048 to 4096 bits with an
+ * odd public exponent >= 65537 for RS256 and PS256. */
+MUST_CHECK bool jwk_from_key(EVP_PKEY *key, enum jose_algorithm algorithm, struct jwk *jwk_out,
+                             struct error *err);
+
+/* What a key signs with when nobody says: P-256 ES256, RSA PS256, else JOSE_ALGORITHM_NONE. */
+enum jose_algorithm jwk_default_algorithm(EVP_PKEY *key);
+
+/* Copies the public half of `key` into OpenSSL's own memory: what is done with it then never
+ * reaches a device or an engine. NULL if `key` has none; OpenSSL's queue says why. The caller
+ * frees. */
+EVP_PKEY *jwk_public_half(EVP_PKEY *key);

@@ -1,0 +1,75 @@
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINE_SIZE = 1400 };
+
+static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
+
+void log_set_level(enum log_level level)
+{
+    atomic_store_explicit(&threshold, level, memory_order_relaxed);
+}
+
+/* An event stays one line and a terminal stays sane: control and non-ASCII bytes become '?'. */
+static void clean(char *text)
+{
+    for (; *text != '\0'; text++) {
+        const unsigned char byte = (unsigned char)*text;
+        if (byte < 0x20 || byte > 0x7e) {
+            *text = '?';
+        }
+    }
+}
+
+static void write_line(enum log_level level, const char *event, const char *fields,
+                       const char *error)
+{
+    char line[LINE_SIZE];
+    int length = snprintf(line, sizeof(line) - 1, "<%d>%s%s%s%s%s%s", (int)level, event,
+                          fields[0] != '\0' ? " " : "", fields, error != NULL ? " error=\"" : "",
+                          error != NULL ? error : "", error != NULL ? "\"" : "");
+    if (length >= (int)sizeof(line) - 1) {
+        length = (int)sizeof(line) - 2;
+    }
+    line[length] = '\n';
+    (void)!write(STDERR_FILENO, line, (size_t)length + 1);
+}
+
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+    if (level > atomic_load_explicit(&threshold, memory_order_relaxed)) {
+        return;
+    }
+    char fields[LINE_SIZE / 2];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(fields, sizeof(fields), format, args);
+    va_end(args);
+    clean(fields);
+    write_line(level, event, fields, NULL);
+}
+
+void log_error(enum log_level level, const char *event, const struct error *err, const char *format,
+               ...)
+{
+    if (level > atomic_load_explicit(&threshold, memory_order_relaxed)) {
+        return;
+    }
+    char fields[LINE_SIZE / 2];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(fields, sizeof(fields), format, args);
+    va_end(args);
+    clean(fields);
+    struct error_line line = error_line(err);
+    clean(line.text);
+    for (char *quote = line.text; (quote = strchr(quote, '"')) != NULL;) {
+        *quote = '\'';
+    }
+    write_line(level, event, fields, line.text);
+}

@@ -1,0 +1,86 @@
+#include "base/secret.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "base/memory.h"
+
+static bool open_private(const char *path, off_t size_max, int *fd_out, struct error *err)
+{
+    struct stat status;
+    scoped(release_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        return fail_errno(err, ERROR_CONFIG, "%s cannot be opened", path);
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return fail(err, ERROR_CONFIG, "%s is not a regular file", path);
+    }
+    if ((status.st_mode & 077) != 0) {
+        return fail(err, ERROR_CONFIG, "%s is open to others (mode %04o): chmod 600 it", path,
+                    (unsigned)(status.st_mode & 07777));
+    }
+    if (status.st_uid != geteuid() && status.st_uid != 0) {
+        return fail(err, ERROR_CONFIG, "%s belongs to uid %u: chown it to uid %u", path,
+                    (unsigned)status.st_uid, (unsigned)geteuid());
+    }
+    if (status.st_size < 1 || status.st_size > size_max) {
+        return fail(err, ERROR_CONFIG, "%s holds %lld bytes: 1 to %lld are expected", path,
+                    (long long)status.st_size, (long long)size_max);
+    }
+    *fd_out = fd;
+    fd = -1;
+    return true;
+}
+
+bool secret_read(const char *path, struct secret *secret_out, struct error *err)
+{
+    scoped(release_fd) int fd = -1;
+    scoped(secret_clear) struct secret secret = { .length = 0 };
+
+    if (!open_private(path, SECRET_MAX + 1, &fd, err)) {
+        return false;
+    }
+    const ssize_t got = read(fd, secret.text, sizeof(secret.text));
+    if (got < 0) {
+        return fail_errno(err, ERROR_CONFIG, "%s cannot be read", path);
+    }
+    secret.length = (size_t)got;
+    if (secret.length > 0 && secret.text[secret.length - 1] == '\n') {
+        secret.length--;
+    }
+    if (secret.length == 0) {
+        return fail(err, ERROR_CONFIG, "%s is empty", path);
+    }
+    if (secret.length > SECRET_MAX) {
+        return fail(err, ERROR_CONFIG, "%s holds more than the %d bytes of a secret", path,
+                    SECRET_MAX);
+    }
+    secret.text[secret.length] = '\0';
+    if (strlen(secret.text) != secret.length) {
+        return fail(err, ERROR_CONFIG, "%s holds a NUL byte: it is no text", path);
+    }
+    *secret_out = secret;
+    return true;
+}
+
+bool secret_check_file(const char *path, struct error *err)
+{
+    scoped(release_fd) int fd = -1;
+    return open_private(path, SECRET_MAX + 1, &fd, err);
+}
+
+bool secret_check_key_file(const char *path, struct error *err)
+{
+    scoped(release_fd) int fd = -1;
+    return open_private(path, SECRET_KEY_FILE_MAX, &fd, err);
+}
+
+void secret_clear(struct secret *secret)
+{
+    OPENSSL_cleanse(secret, sizeof(*secret));
+}

@@ -1,0 +1,202 @@
+/*
+ * The whole configuration: the file's lines (config_read.c), then what no single line tells, then
+ * what follows from others.
+ */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "config_check.h"
+#include "config_read.h"
+
+/* Where a setting stands, or else its section; 0 if neither is there. */
+static int line_of(const struct config_reading *reading, size_t owner, size_t row)
+{
+    const int given = reading->given_line[owner][row];
+    return given != 0 ? given : reading->heading_line[owner][row];
+}
+
+static void setting_problem(struct config_reading *reading, size_t owner, const char *section,
+                            const char *name, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+static void setting_problem(struct config_reading *reading, size_t owner, const char *section,
+                            const char *name, const char *format, ...)
+{
+    char text[256];
+    const struct config_label label = config_label_of(reading, owner, section, name);
+    const size_t row = config_row_of(config_setting_find(section, name));
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    config_add_problem(reading, line_of(reading, owner, row), label.text, "%s", text);
+}
+
+static void check_required(struct config_reading *reading, size_t owner)
+{
+    size_t count = 0;
+    const struct config_setting *settings = config_settings(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (config_owns(owner, &settings[i]) && settings[i].required
+            && reading->given_line[owner][i] == 0) {
+            setting_problem(reading, owner, settings[i].section, settings[i].name,
+                            "is required and missing: add %s = %s", settings[i].name,
+                            settings[i].example);
+        }
+    }
+}
+
+static void check_all_required(struct config_reading *reading)
+{
+    if (reading->section_lost) {
+        return;
+    }
+    check_required(reading, OWNER_CONFIG);
+    for (size_t i = 0; i < reading->config->signer_count; i++) {
+        check_required(reading, OWNER_SIGNER + i);
+    }
+    if (!reading->any_signer) {
+        config_add_problem(reading, 0, "[signer NAME]",
+                           "is required and missing: add one with its uri");
+    }
+}
+
+static void check_https(struct config_reading *reading, const char *section, const char *name,
+                        const char *url)
+{
+    if (!reading->config->development && config_url_is_plain_and_remote(url)) {
+        setting_problem(reading, OWNER_CONFIG, section, name,
+                        "must be https, unless [issuer] environment = development");
+    }
+}
+
+static void check_key_files(struct config_reading *reading)
+{
+    const struct config *config = reading->config;
+    for (size_t i = 0; i < config->signer_count && !config->development; i++) {
+        if (strncmp(config->signers[i].uri, "file:", strlen("file:")) == 0) {
+            setting_problem(reading, OWNER_SIGNER + i, "signer", "uri",
+                            "is a key in a file: use a device (pkcs11:), or set [issuer] "
+                            "environment = development");
+        }
+    }
+}
+
+/* Said of the one that is given: the other may be a default. */
+static void check_listeners(struct config_reading *reading)
+{
+    const struct config *config = reading->config;
+    if (config_addresses_clash(&config->public_address, &config->admin_address)) {
+        const size_t admin = config_row_of(config_setting_find("admin", "listen"));
+        const bool is_given = reading->given_line[OWNER_CONFIG][admin] != 0;
+        setting_problem(reading, OWNER_CONFIG, is_given ? "admin" : "public", "listen",
+                        "is the address of the %s listener too: choose another port",
+                        is_given ? "public" : "admin");
+    }
+}
+
+static void check_together(struct config_reading *reading)
+{
+    const struct config *config = reading->config;
+    check_all_required(reading);
+    check_https(reading, "issuer", "url", config->issuer_url);
+    check_https(reading, "metadata", "credential_endpoint", config->credential_endpoint);
+    check_https(reading, "metadata", "schema_endpoint", config->schema_endpoint);
+    check_https(reading, "metadata", "offering_endpoint", config->offering_endpoint);
+    check_key_files(reading);
+    check_listeners(reading);
+}
+
+static enum log_level level_from_name(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum log_level level;
+    } LEVELS[] = {
+        { "error", LOG_LEVEL_ERROR },   { "warning", LOG_LEVEL_WARNING },
+        { "notice", LOG_LEVEL_NOTICE }, { "info", LOG_LEVEL_INFO },
+        { "debug", LOG_LEVEL_DEBUG },
+    };
+    for (size_t i = 0; i < COUNT_OF(LEVELS); i++) {
+        if (strcmp(LEVELS[i].name, name) == 0) {
+            return LEVELS[i].level;
+        }
+    }
+    return LOG_LEVEL_INFO;
+}
+
+/* The fields that follow from others. Every text is a good one here, or its default. */
+static void derive(struct config *config)
+{
+    struct error unused;
+    const bool parsed =
+        config_parse_address(config->public_listen, &config->public_address, &unused)
+        && config_parse_address(config->admin_listen, &config->admin_address, &unused);
+    (void)parsed;
+    config->development = strcmp(config->environment, "development") == 0;
+    config->log_level = level_from_name(config->log_level_name);
+    if (config->audience[0] == '\0') {
+        free(config->audience);
+        config->audience = xstrdup(config->issuer_url);
+    }
+}
+
+DEFINE_RELEASE(release_config, struct config, config_free)
+
+bool config_load(const char *path, struct config **config_out, struct config_problems *problems_out)
+{
+    scoped(release_config) struct config *config = xcalloc(1, sizeof(*config));
+    *problems_out = (struct config_problems){ .count = 0 };
+    struct config_reading reading = { .config = config, .problems = problems_out };
+
+    config_read(&reading, path);
+    if (reading.complete) {
+        derive(config);
+        check_together(&reading);
+    }
+    if (problems_out->count > 0) {
+        return false;
+    }
+    *config_out = take(config);
+    return true;
+}
+
+void config_free(struct config *config)
+{
+    size_t count = 0;
+    const struct config_setting *settings = config_settings(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(settings[i].section, "signer") != 0) {
+            config_setting_free(&settings[i], config);
+            continue;
+        }
+        for (size_t j = 0; j < config->signer_count; j++) {
+            config_setting_free(&settings[i], &config->signers[j]);
+        }
+    }
+    free(config);
+}
+
+void config_problems_clear(struct config_problems *problems)
+{
+    free(problems->list);
+    *problems = (struct config_problems){ .count = 0 };
+}
+
+void config_print_problems(FILE *out, const char *path, const struct config_problems *problems)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct config_problem *problem = &problems->list[i];
+        fputs(path, out);
+        if (problem->line > 0) {
+            fprintf(out, ":%d", problem->line);
+        }
+        fprintf(out, ": %s%s%s\n", problem->setting, problem->setting[0] == '\0' ? "" : ": ",
+                problem->text);
+    }
+    fprintf(out, "%s: %zu problem%s\n", path, problems->count, problems->count == 1 ? "" : "s");
+}

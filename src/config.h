@@ -1,0 +1,107 @@
+/*
+ * The configuration: one INI file, read once at start. Every setting is a row of the table in
+ * config_table.c, which parses, checks and prints the help (config_print_help).
+ *
+ * An inline comment is a ';' after white space; a value may therefore contain ';' (PKCS#11 URIs
+ * do). Every section stands once.
+ *
+ * Threads: config_load sets the globals of libinih; one thread calls it.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/log.h"
+#include "hsm/signer.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+enum { CONFIG_SIGNERS_MAX = SIGNERS_MAX, CONFIG_SIGNER_NAME_MAX = 32 };
+
+/* Where to listen: AF_INET, AF_INET6 or AF_UNIX. */
+struct config_address {
+    struct sockaddr_storage socket;
+    socklen_t length;
+};
+
+/* No text below is ever NULL; one that is not set is "". */
+struct config_signer {
+    char name[CONFIG_SIGNER_NAME_MAX + 1];
+    char *uri;
+    char *algorithm; /* "": what the key's type suggests */
+    int64_t sessions;
+    int64_t deadline_ms;
+    int64_t queue;
+    bool session_copy;
+    char **setenv; /* "NAME=value" */
+    size_t setenv_count;
+    int line; /* of its [signer NAME] */
+};
+
+struct config {
+    char *issuer_url;
+    char *environment;
+    bool development; /* environment = development */
+    int64_t jwks_max_age_s;
+
+    char *public_listen;
+    struct config_address public_address;
+    int64_t connections;
+    int64_t connections_per_address;
+    int64_t head_timeout_s;
+    int64_t body_timeout_s;
+    int64_t idle_timeout_s;
+
+    char *admin_listen;
+    struct config_address admin_address;
+    char *client_secret_file;
+
+    char *store_url;
+    int64_t retention_s;
+    int64_t max_open_requests;
+
+    int64_t token_lifetime_s;
+    int64_t code_lifetime_s;
+    int64_t request_lifetime_s;
+    char *audience; /* the issuer URL if not set */
+
+    char *credential_endpoint;
+    char *schema_endpoint;
+    char *offering_endpoint;
+    char *display_name;
+
+    char *log_level_name;
+    enum log_level log_level;
+
+    struct config_signer signers[CONFIG_SIGNERS_MAX];
+    size_t signer_count;
+};
+
+struct config_problem {
+    int line;         /* 0: of the file as a whole */
+    char setting[80]; /* "signer main.uri", "[signer main]", or "" for the line as such */
+    char text[512];   /* what is wrong and what to do; never a value that could be a secret */
+};
+
+/* In the order of their lines. */
+struct config_problems {
+    struct config_problem *list;
+    size_t count;
+};
+
+/* Reads and checks all of `path`, with the files it names. On true the caller owns *config_out
+ * (config_free). On false *problems_out lists everything that is wrong, one or more, and the
+ * caller clears it. */
+MUST_CHECK bool config_load(const char *path, struct config **config_out,
+                            struct config_problems *problems_out);
+void config_free(struct config *config);
+void config_problems_clear(struct config_problems *problems);
+
+/* "FILE:LINE: section.name: text" per problem, then a line with their number. */
+void config_print_problems(FILE *out, const char *path, const struct config_problems *problems);
+
+/* Every setting with type, bounds, default and a sentence, in the form of a configuration file to
+ * start from: this is systemd/issuerd.conf. Comments are wrapped at 80 columns. */
+void config_print_help(FILE *out);

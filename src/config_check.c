@@ -1,0 +1,205 @@
+/* Checks of texts, files and key URIs; config_address.c has those of addresses and URLs. */
+#include "config_check.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json_check.h"
+#include "base/memory.h"
+#include "base/secret.h"
+#include "base/text.h"
+
+/* --- text --- */
+
+bool config_check_visible(const char *value, struct error *err)
+{
+    for (const char *at = value; *at != '\0'; at++) {
+        if (*at < 0x21 || *at > 0x7e) {
+            return fail(err, ERROR_CONFIG, "must be visible ASCII without spaces");
+        }
+    }
+    return true;
+}
+
+/* It goes into the metadata as a JSON string: the strict check knows what may stand there. */
+bool config_check_display_name(const char *value, struct error *err)
+{
+    char json[2048];
+    struct error reason;
+    struct text text = text_over(json, sizeof(json));
+    text_add_json_string(&text, value);
+    if (text.overflowed || !json_check(json, text.length, &reason)) {
+        return fail(err, ERROR_CONFIG, "must be UTF-8 text");
+    }
+    return true;
+}
+
+bool config_check_setenv(const char *value, struct error *err)
+{
+    const char *equals = strchr(value, '=');
+    const size_t length = equals == NULL ? 0 : (size_t)(equals - value);
+    if (length == 0 || isdigit((unsigned char)value[0])) {
+        return fail(err, ERROR_CONFIG, "must be NAME=value, NAME of letters, digits and _");
+    }
+    for (size_t i = 0; i < length; i++) {
+        if (!isalnum((unsigned char)value[i]) && value[i] != '_') {
+            return fail(err, ERROR_CONFIG, "must be NAME=value, NAME of letters, digits and _");
+        }
+    }
+    if (has_prefix(value, "LD_")) {
+        return fail(err, ERROR_CONFIG,
+                    "must not set LD_*: it would load other code beside the key");
+    }
+    return true;
+}
+
+/* --- files --- */
+
+static bool check_absolute(const char *path, struct error *err)
+{
+    return path[0] == '/' || fail(err, ERROR_CONFIG, "must be an absolute path");
+}
+
+bool config_check_secret_file(const char *value, struct error *err)
+{
+    return check_absolute(value, err) && secret_check_file(value, err);
+}
+
+bool config_check_store_url(const char *value, struct error *err)
+{
+    const char *path = value + strlen("sqlite:");
+    struct stat status;
+    if (!has_prefix(value, "sqlite:") || path[0] != '/') {
+        return fail(err, ERROR_CONFIG,
+                    "must be sqlite:/ABSOLUTE/PATH (no other store is built in)");
+    }
+    if (path[strlen(path) - 1] == '/' || (stat(path, &status) == 0 && !S_ISREG(status.st_mode))) {
+        return fail(err, ERROR_CONFIG, "must name a file: %s is none", path);
+    }
+    scoped(release_memory) char *directory = xstrdup(path);
+    strrchr(directory, '/')[1] = '\0';
+    if (stat(directory, &status) != 0 || !S_ISDIR(status.st_mode)) {
+        return fail(err, ERROR_CONFIG, "is in the directory %s that is not there: make it",
+                    directory);
+    }
+    return true;
+}
+
+/* --- key URIs --- */
+
+/* The value of a percent-encoded query attribute, decoded (RFC 7512 2.3). */
+static bool decode_escapes(const char *text, size_t length, char *out, size_t size)
+{
+    struct text decoded = text_over(out, size);
+    for (size_t i = 0; i < length; i++) {
+        char byte = text[i];
+        if (byte == '%') {
+            const char hex[3] = { text[i + 1], i + 2 < length ? text[i + 2] : '\0', '\0' };
+            if (strspn(hex, "0123456789abcdefABCDEF") != 2) {
+                return false;
+            }
+            byte = (char)strtoul(hex, NULL, 16);
+            i += 2;
+        }
+        if (byte == '\0') {
+            return false;
+        }
+        text_add_bytes(&decoded, &byte, 1);
+    }
+    return !decoded.overflowed && decoded.length > 0;
+}
+
+/* How often the query has the attribute; *value_out and *length_out are of the last. */
+static size_t find_attribute(const char *query, const char *name, const char **value_out,
+                             size_t *length_out)
+{
+    size_t found = 0;
+    for (const char *at = query; *at != '\0';) {
+        const size_t length = strcspn(at, "&");
+        if (has_prefix(at, name) && at[strlen(name)] == '=') {
+            *value_out = at + strlen(name) + 1;
+            *length_out = length - strlen(name) - 1;
+            found++;
+        }
+        at += length + (at[length] == '&' ? 1 : 0);
+    }
+    return found;
+}
+
+static bool query_path(const char *query, const char *name, char *path_out, size_t size,
+                       struct error *err)
+{
+    const char *value = NULL;
+    size_t length = 0;
+    const size_t found = find_attribute(query, name, &value, &length);
+    if (found != 1) {
+        return fail(err, ERROR_CONFIG, "must have %s=/ABSOLUTE/PATH once after '?', '&' between",
+                    name);
+    }
+    if (!decode_escapes(value, length, path_out, size)) {
+        return fail(err, ERROR_CONFIG, "has a %s that is empty or badly percent-encoded", name);
+    }
+    return true;
+}
+
+static bool check_module(const char *path, struct error *err)
+{
+    struct stat status;
+    if (path[0] != '/') {
+        return fail(err, ERROR_CONFIG, "must have an absolute path as module-path");
+    }
+    if (stat(path, &status) != 0) {
+        return fail_errno(err, ERROR_CONFIG, "names the module %s that cannot be opened", path);
+    }
+    return S_ISREG(status.st_mode)
+        || fail(err, ERROR_CONFIG, "names the module %s that is not a file", path);
+}
+
+static bool check_pin_source(const char *source, struct error *err)
+{
+    const char *path = source;
+    path += has_prefix(path, "file:") ? strlen("file:") : 0;
+    path += has_prefix(path, "///") ? strlen("//") : 0;
+    if (path[0] != '/' || path[1] == '/') {
+        return fail(err, ERROR_CONFIG, "must have pin-source=file:/ABSOLUTE/PATH");
+    }
+    return secret_check_file(path, err) || error_context(err, "pin-source");
+}
+
+static bool check_pkcs11_uri(const char *value, struct error *err)
+{
+    const char *question = strchr(value, '?');
+    const char *query = question == NULL ? "" : question + 1;
+    char module[PATH_MAX];
+    char pin_source[PATH_MAX];
+
+    /* Wherever it stands: the PIN would be readable by all who can read the configuration. */
+    if (strstr(value, "pin-value") != NULL) {
+        return fail(err, ERROR_CONFIG,
+                    "holds the PIN itself: put it into a file of mode 600, write"
+                    " pin-source=file:/PATH instead of pin-value, and change the PIN");
+    }
+    if (strpbrk(value, " \t") != NULL) {
+        return fail(err, ERROR_CONFIG, "has a blank: write it as %%20");
+    }
+    return query_path(query, "module-path", module, sizeof(module), err)
+        && check_module(module, err)
+        && query_path(query, "pin-source", pin_source, sizeof(pin_source), err)
+        && check_pin_source(pin_source, err);
+}
+
+bool config_check_key_uri(const char *value, struct error *err)
+{
+    if (has_prefix(value, "pkcs11:")) {
+        return check_pkcs11_uri(value, err);
+    }
+    if (has_prefix(value, "file:")) {
+        const char *path = value + strlen("file:");
+        return check_absolute(path, err) && secret_check_key_file(path, err);
+    }
+    return fail(err, ERROR_CONFIG, "must begin with pkcs11: or, for development, file:");
+}

@@ -1,0 +1,378 @@
+/* The one table of settings: it parses, checks and prints the help, so these cannot disagree. */
+#include "config_table.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "config_check.h"
+
+enum { DAY_S = 86400, URL_MAX = 512, PATH_LENGTH_MAX = 1000 };
+
+#define FIELD(field) .offset = offsetof(struct config, field)
+#define SIGNER_FIELD(field) .offset = offsetof(struct config_signer, field)
+#define NUMBER(low, high, unit_, default_)                                                         \
+    .type = CONFIG_NUMBER, .min = (low), .max = (high), .unit = (unit_), .preset = (default_)
+#define CHOICE(choices_, default_)                                                                 \
+    .type = CONFIG_CHOICE, .choices = (choices_), .preset = (default_)
+#define TEXT(longest, check_, default_)                                                            \
+    .type = CONFIG_TEXT, .max = (longest), .check = (check_), .preset = (default_)
+
+/* clang-format off */
+static const struct config_setting SETTINGS[] = {
+    { "issuer", "url",
+      "The issuer: `iss` of every token, and where clients find the metadata. No trailing slash, "
+      "query or fragment; https unless the environment is development or the host is loopback.",
+      TEXT(URL_MAX, config_check_issuer_url, ""), .required = true,
+      .example = "https://issuer.example", FIELD(issuer_url) },
+    { "issuer", "environment",
+      "Development allows keys in files and plain http to remote hosts.",
+      CHOICE("production development", "production"), FIELD(environment) },
+    { "issuer", "jwks_max_age_s",
+      "How long clients may cache the published keys.",
+      NUMBER(0, DAY_S, "seconds", "300"), FIELD(jwks_max_age_s) },
+
+    { "public", "listen",
+      "Where wallets and clients connect: HOST:PORT, [V6]:PORT or unix:/PATH. Port 0 takes any.",
+      TEXT(200, config_check_address, "127.0.0.1:8080"), FIELD(public_listen) },
+    { "public", "connections",
+      "Connections at once; one more is answered 503.",
+      NUMBER(1, 20000, "connections", "1024"), FIELD(connections) },
+    { "public", "connections_per_address",
+      "Connections at once from one address.",
+      NUMBER(1, 20000, "connections", "256"), FIELD(connections_per_address) },
+    { "public", "head_timeout_s",
+      "From the first byte of a request to the end of its head.",
+      NUMBER(1, 60, "seconds", "5"), FIELD(head_timeout_s) },
+    { "public", "body_timeout_s",
+      "From the end of the head to the end of the body.",
+      NUMBER(1, 120, "seconds", "10"), FIELD(body_timeout_s) },
+    { "public", "idle_timeout_s",
+      "How long a connection may wait between requests.",
+      NUMBER(1, 600, "seconds", "30"), FIELD(idle_timeout_s) },
+
+    { "admin", "listen",
+      "Where health, metrics and approvals are served: a loopback address or unix:/PATH.",
+      TEXT(200, config_check_local_address, "127.0.0.1:8081"), FIELD(admin_listen) },
+    { "admin", "client_secret_file",
+      "Holds the x-client-secret that approves authorizations. Mode 600.",
+      TEXT(PATH_LENGTH_MAX, config_check_secret_file, ""), .required = true,
+      .example = "/run/credentials/issuerd.service/client-secret", FIELD(client_secret_file) },
+
+    { "store", "url",
+      "The database of authorizations: sqlite:/ABSOLUTE/PATH; its directory must be there.",
+      TEXT(PATH_LENGTH_MAX, config_check_store_url, ""), .required = true,
+      .example = "sqlite:/var/lib/issuerd/issuerd.db", FIELD(store_url) },
+    { "store", "retention_s",
+      "How long redeemed and expired authorizations are kept.",
+      NUMBER(0, 3650 * DAY_S, "seconds", "86400"), FIELD(retention_s) },
+    { "store", "max_open_requests",
+      "Authorization requests that are open at once; one more is answered 503.",
+      NUMBER(1, 10000000, "requests", "100000"), FIELD(max_open_requests) },
+
+    { "tokens", "lifetime_s",
+      "From `iat` to `exp` of a token.",
+      NUMBER(60, DAY_S, "seconds", "3600"), FIELD(token_lifetime_s) },
+    { "tokens", "code_lifetime_s",
+      "How long an authorization code can be redeemed.",
+      NUMBER(1, 600, "seconds", "60"), FIELD(code_lifetime_s) },
+    { "tokens", "request_lifetime_s",
+      "How long an authorization request waits for its approval.",
+      NUMBER(30, 3600, "seconds", "600"), FIELD(request_lifetime_s) },
+    { "tokens", "audience",
+      "`aud` of every token. Empty: the issuer URL.",
+      TEXT(URL_MAX, config_check_visible, ""), FIELD(audience) },
+
+    { "metadata", "credential_endpoint",
+      "A URL published in the metadata. Empty: not published.",
+      TEXT(URL_MAX, config_check_link, ""), FIELD(credential_endpoint) },
+    { "metadata", "schema_endpoint",
+      "A URL published in the metadata. Empty: not published.",
+      TEXT(URL_MAX, config_check_link, ""), FIELD(schema_endpoint) },
+    { "metadata", "offering_endpoint",
+      "A URL published in the metadata. Empty: not published.",
+      TEXT(URL_MAX, config_check_link, ""), FIELD(offering_endpoint) },
+    { "metadata", "display_name",
+      "The issuer's name for people. Empty: not published.",
+      TEXT(128, config_check_display_name, ""), FIELD(display_name) },
+
+    { "log", "level",
+      "The least urgent events that reach the log (stderr).",
+      CHOICE("error warning notice info debug", "info"), FIELD(log_level_name) },
+
+    { "signer", "uri",
+      "The key: an RFC 7512 URI that also names the module and the file with the PIN (mode 600), "
+      "or file:/PATH of a PEM key (development only).",
+      TEXT(PATH_LENGTH_MAX, config_check_key_uri, ""), .required = true,
+      .example = "pkcs11:token=issuerd;object=issuerd-es256"
+                 "?module-path=/usr/lib/softhsm/libsofthsm2.so"
+                 "&pin-source=file:/run/credentials/issuerd.service/hsm-pin",
+      SIGNER_FIELD(uri) },
+    { "signer", "algorithm",
+      "What the key signs with. Empty: ES256 for a P-256 key, PS256 for an RSA key.",
+      CHOICE("ES256 RS256 PS256", ""), SIGNER_FIELD(algorithm) },
+    { "signer", "sessions",
+      "Signatures that the device makes at once.",
+      NUMBER(1, 64, "sessions", "2"), SIGNER_FIELD(sessions) },
+    { "signer", "deadline_ms",
+      "A signature that takes longer gets the signer process killed and started again.",
+      NUMBER(100, 10000, "milliseconds", "1500"), SIGNER_FIELD(deadline_ms) },
+    { "signer", "queue",
+      "Signatures waiting at once; when full the next signer is asked, then the answer is 503.",
+      NUMBER(1, 1024, "signatures", "128"), SIGNER_FIELD(queue) },
+    { "signer", "session_copy",
+      "Sign from a session copy of the key (C_CopyObject): faster on SoftHSM2, not allowed by most "
+      "devices.",
+      .type = CONFIG_YES_NO, .preset = "no", SIGNER_FIELD(session_copy) },
+    { "signer", "setenv",
+      "NAME=value in the environment of the signer process alone, for the vendor's module. May be "
+      "given several times; not LD_*.",
+      TEXT(PATH_LENGTH_MAX, config_check_setenv, ""), .repeats = true,
+      .example = "SOFTHSM2_CONF=/etc/softhsm/softhsm2.conf", SIGNER_FIELD(setenv) },
+};
+/* clang-format on */
+
+_Static_assert(COUNT_OF(SETTINGS) <= CONFIG_SETTINGS_MAX, "raise CONFIG_SETTINGS_MAX");
+
+const struct config_setting *config_settings(size_t *count_out)
+{
+    *count_out = COUNT_OF(SETTINGS);
+    return SETTINGS;
+}
+
+const struct config_setting *config_setting_find(const char *section, const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(SETTINGS); i++) {
+        if (strcmp(SETTINGS[i].section, section) == 0 && strcmp(SETTINGS[i].name, name) == 0) {
+            return &SETTINGS[i];
+        }
+    }
+    return NULL;
+}
+
+bool config_section_is_known(const char *section)
+{
+    for (size_t i = 0; i < COUNT_OF(SETTINGS); i++) {
+        if (strcmp(SETTINGS[i].section, section) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- the nearest known name --- */
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Levenshtein's distance; names are short, longer ones are as far as can be. */
+static size_t distance(const char *a, const char *b)
+{
+    enum { LONGEST = 63 };
+    size_t row[LONGEST + 1];
+    const size_t width = strlen(b);
+    if (strlen(a) > LONGEST || width > LONGEST) {
+        return SIZE_MAX;
+    }
+    for (size_t j = 0; j <= width; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; a[i - 1] != '\0'; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= width; j++) {
+            const size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+            diagonal = row[j];
+            row[j] = least(changed, least(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[width];
+}
+
+/* Keeps the nearer of two; a name that differs in more than half its letters is no suggestion. */
+static void consider(const char *wrong, const char *known, const char **best, size_t *best_distance)
+{
+    const size_t now = distance(wrong, known);
+    if (now < *best_distance && now * 2 <= strlen(known)) {
+        *best = known;
+        *best_distance = now;
+    }
+}
+
+const char *config_nearest_name(const char *section, const char *name)
+{
+    const char *best = NULL;
+    size_t best_distance = SIZE_MAX;
+    for (size_t i = 0; i < COUNT_OF(SETTINGS); i++) {
+        if (strcmp(SETTINGS[i].section, section) == 0) {
+            consider(name, SETTINGS[i].name, &best, &best_distance);
+        }
+    }
+    return best;
+}
+
+const char *config_nearest_section(const char *section)
+{
+    const char *best = NULL;
+    size_t best_distance = SIZE_MAX;
+    for (size_t i = 0; i < COUNT_OF(SETTINGS); i++) {
+        consider(section, SETTINGS[i].section, &best, &best_distance);
+    }
+    return best;
+}
+
+/* --- from text to a field --- */
+
+static void *field_of(const struct config_setting *setting, void *fields)
+{
+    return (char *)fields + setting->offset;
+}
+
+static bool store_number(const struct config_setting *setting, int64_t *field, const char *value,
+                         struct error *err)
+{
+    const char *digits = value + (value[0] == '-' ? 1 : 0);
+    const size_t length = strspn(digits, "0123456789");
+    const bool whole = length > 0 && length < 19 && digits[length] == '\0';
+    const int64_t number = whole ? strtoll(value, NULL, 10) : 0;
+    if (!whole || number < setting->min || number > setting->max) {
+        return fail(err, ERROR_CONFIG, "must be a whole number of %s from %" PRId64 " to %" PRId64,
+                    setting->unit, setting->min, setting->max);
+    }
+    *field = number;
+    return true;
+}
+
+static bool store_yes_no(bool *field, const char *value, struct error *err)
+{
+    if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0) {
+        return fail(err, ERROR_CONFIG, "must be yes or no");
+    }
+    *field = value[0] == 'y';
+    return true;
+}
+
+static bool is_choice(const char *choices, const char *value)
+{
+    const size_t length = strlen(value);
+    for (const char *at = choices; *at != '\0';) {
+        const size_t span = strcspn(at, " ");
+        if (span == length && strncmp(at, value, span) == 0) {
+            return true;
+        }
+        at += span + (at[span] == ' ' ? 1 : 0);
+    }
+    return false;
+}
+
+static void set_text(char **field, const char *value)
+{
+    free(*field);
+    *field = xstrdup(value);
+}
+
+/* Empty is good where empty is the default. */
+static bool store_choice(const struct config_setting *setting, char **field, const char *value,
+                         struct error *err)
+{
+    if (strcmp(value, setting->preset) != 0 && !is_choice(setting->choices, value)) {
+        return fail(err, ERROR_CONFIG, "must be one of: %s", setting->choices);
+    }
+    set_text(field, value);
+    return true;
+}
+
+static bool check_text(const struct config_setting *setting, const char *value, struct error *err)
+{
+    const size_t length = strlen(value);
+    if (length == 0) {
+        const bool may_be_empty =
+            !setting->required && !setting->repeats && setting->preset[0] == '\0';
+        return may_be_empty || fail(err, ERROR_CONFIG, "must not be empty");
+    }
+    if (length > (size_t)setting->max) {
+        return fail(err, ERROR_CONFIG, "has %zu characters: %" PRId64 " is the limit", length,
+                    setting->max);
+    }
+    return setting->check == NULL || setting->check(value, err);
+}
+
+static void append_setenv(struct config_signer *signer, const char *value)
+{
+    const size_t count = signer->setenv_count + 1;
+    char **longer = xcalloc(count, sizeof(*longer));
+    if (signer->setenv_count > 0) {
+        memcpy(longer, signer->setenv, signer->setenv_count * sizeof(*longer));
+    }
+    longer[count - 1] = xstrdup(value);
+    free(signer->setenv);
+    signer->setenv = longer;
+    signer->setenv_count = count;
+}
+
+static bool store_text(const struct config_setting *setting, void *fields, const char *value,
+                       struct error *err)
+{
+    if (!check_text(setting, value, err)) {
+        return false;
+    }
+    if (setting->repeats) {
+        append_setenv(fields, value); /* the only list there is */
+    } else {
+        set_text(field_of(setting, fields), value);
+    }
+    return true;
+}
+
+bool config_setting_store(const struct config_setting *setting, void *fields, const char *value,
+                          struct error *err)
+{
+    void *field = field_of(setting, fields);
+    switch (setting->type) {
+    case CONFIG_NUMBER:
+        return store_number(setting, field, value, err);
+    case CONFIG_YES_NO:
+        return store_yes_no(field, value, err);
+    case CONFIG_CHOICE:
+        return store_choice(setting, field, value, err);
+    case CONFIG_TEXT:
+        return store_text(setting, fields, value, err);
+    }
+    return fail(err, ERROR_INTERNAL, "setting without a type");
+}
+
+void config_setting_reset(const struct config_setting *setting, void *fields)
+{
+    struct error err;
+    if (setting->repeats) {
+        return;
+    }
+    if (setting->type == CONFIG_TEXT) {
+        set_text(field_of(setting, fields), setting->preset);
+        return;
+    }
+    const bool stored = config_setting_store(setting, fields, setting->preset, &err);
+    assert(stored); /* a default that is out of its own row's bounds */
+    (void)stored;
+}
+
+static void free_setenv(struct config_signer *signer)
+{
+    for (size_t i = 0; i < signer->setenv_count; i++) {
+        free(signer->setenv[i]);
+    }
+    free(signer->setenv);
+}
+
+void config_setting_free(const struct config_setting *setting, void *fields)
+{
+    if (setting->repeats) {
+        free_setenv(fields);
+    } else if (setting->type == CONFIG_TEXT || setting->type == CONFIG_CHOICE) {
+        free(*(char **)field_of(setting, fields));
+    }
+}

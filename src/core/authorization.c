@@ -1,0 +1,261 @@
+/* Authorization requests: created by anyone, approved by a trusted caller, which makes the code. */
+#include "core/service_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base64url.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "jose/did.h"
+
+enum { WRITE_DEADLINE_MS = 1500 };
+
+void authorization_clear(struct authorization *authorization)
+{
+    free(authorization->presentation_definition);
+    explicit_bzero(authorization, sizeof(*authorization));
+}
+
+/* A UUIDv7 (RFC 9562 5.7): its time makes neighbours in the store's index of what is made, and soon
+ * redeemed, together. */
+static void make_id(char id_out[static AUTHORIZATION_ID_LENGTH + 1], int64_t now_s)
+{
+    uint8_t bytes[16];
+    const uint64_t now_ms = (uint64_t)now_s * 1000;
+
+    random_bytes(bytes, sizeof(bytes));
+    for (int i = 0; i < 6; i++) {
+        bytes[i] = (uint8_t)(now_ms >> (40 - 8 * i));
+    }
+    bytes[6] = (uint8_t)(0x70 | (bytes[6] & 0x0f));
+    bytes[8] = (uint8_t)(0x80 | (bytes[8] & 0x3f));
+    (void)snprintf(id_out, AUTHORIZATION_ID_LENGTH + 1,
+                   "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", bytes[0],
+                   bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7], bytes[8],
+                   bytes[9], bytes[10], bytes[11], bytes[12], bytes[13], bytes[14], bytes[15]);
+}
+
+/* ---- create ---- */
+
+struct creation {
+    struct job job;
+    struct authorization authorization;
+    struct digest pair;
+    int64_t created_s;
+};
+
+static void creation_free(struct job *job)
+{
+    struct creation *self = (struct creation *)job;
+    authorization_clear(&self->authorization);
+    job_clear(job);
+    free(self);
+}
+
+static bool creation_commit(struct job *job, struct store *store, int64_t now_s, struct error *err)
+{
+    const struct creation *self = (const struct creation *)job;
+    struct new_authorization new = {
+        .state = self->authorization.state,
+        .nonce = self->authorization.nonce,
+        .presentation_definition = self->authorization.presentation_definition,
+        .pair = self->pair,
+        .created_s = self->created_s,
+        .expires_s = self->authorization.expires_s,
+    };
+    (void)now_s;
+    memcpy(new.id, self->authorization.id, sizeof(new.id));
+    return store_create_authorization(store, &new, err);
+}
+
+static bool check_token_text(const char *name, const char *value, struct error *err)
+{
+    const size_t length = strlen(value);
+    if (length < STATE_MIN || length > STATE_MAX
+        || strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+               != length) {
+        return fail(err, ERROR_INVALID_REQUEST, "%s must be %d to %d characters of [A-Za-z0-9-_]",
+                    name, STATE_MIN, STATE_MAX);
+    }
+    return true;
+}
+
+/* Neither part holds a '.', so no two pairs join to one text. */
+static struct digest pair_of(const char *state, const char *nonce)
+{
+    char joined[2 * STATE_MAX + 2];
+    const int length = snprintf(joined, sizeof(joined), "%s.%s", state, nonce);
+    return sha256(joined, (size_t)length);
+}
+
+/* Runs a write that needs no signature. On true the job is the caller's again, and done. */
+static bool run_write(struct service *service, struct job *job, struct error *err)
+{
+    committer_submit(service->committer, job);
+    switch (job_await(job, monotonic_ns() + WRITE_DEADLINE_MS * (int64_t)NS_PER_MS, err)) {
+    case JOB_SUCCEEDED:
+        return true;
+    case JOB_FAILED:
+        job->free(job);
+        return false;
+    case JOB_GIVEN_UP:
+        return fail(err, ERROR_STORE_UNAVAILABLE, "the store did not answer in time");
+    case JOB_IN_DOUBT:
+        return false;
+    }
+    return false;
+}
+
+bool service_create_authorization(struct service *service,
+                                  const struct authorization_request *request, int64_t now_s,
+                                  struct authorization *created_out, struct error *err)
+{
+    if (!check_token_text("state", request->state, err)
+        || !check_token_text("nonce", request->nonce, err)) {
+        return false;
+    }
+    struct creation *creation = xcalloc(1, sizeof(*creation));
+    struct authorization *new = &creation->authorization;
+
+    job_init(&creation->job, creation_commit, creation_free);
+    make_id(new->id, now_s);
+    (void)snprintf(new->state, sizeof(new->state), "%s", request->state);
+    (void)snprintf(new->nonce, sizeof(new->nonce), "%s", request->nonce);
+    if (request->presentation_definition != NULL) {
+        new->presentation_definition = xstrdup(request->presentation_definition);
+    }
+    new->expires_s = now_s + service->options->request_lifetime_s;
+    creation->created_s = now_s;
+    creation->pair = pair_of(request->state, request->nonce);
+    if (!run_write(service, &creation->job, err)) {
+        return false;
+    }
+    *created_out = *new;
+    new->presentation_definition = NULL; /* it left with the copy */
+    creation_free(&creation->job);
+    return true;
+}
+
+/* ---- approve ---- */
+
+struct approving {
+    struct job job;
+    struct authorization authorization;
+    char scope[SCOPE_MAX + 1];
+    struct digest code;
+    int64_t now_s;
+    int64_t row;
+};
+
+static void approving_free(struct job *job)
+{
+    struct approving *self = (struct approving *)job;
+    authorization_clear(&self->authorization);
+    job_clear(job);
+    free(self);
+}
+
+static bool approving_commit(struct job *job, struct store *store, int64_t now_s, struct error *err)
+{
+    struct approving *self = (struct approving *)job;
+    struct authorization *authorization = &self->authorization;
+    struct approved_authorization approved = { .row = 0 };
+    const struct approval approval = {
+        .id = authorization->id,
+        .holder_did = authorization->holder_did,
+        .scope = self->scope[0] != '\0' ? self->scope : NULL,
+        .code = self->code,
+        .now_s = self->now_s,
+        .code_expires_s = authorization->expires_s,
+    };
+    (void)now_s;
+    if (!store_approve(store, &approval, &approved, err)) {
+        return false;
+    }
+    self->row = approved.row;
+    memcpy(authorization->state, approved.state, sizeof(authorization->state));
+    memcpy(authorization->nonce, approved.nonce, sizeof(authorization->nonce));
+    authorization->presentation_definition = approved.presentation_definition;
+    return true;
+}
+
+/* RFC 6749 3.3: tokens of printable ASCII without '"' and '\', one space between. */
+static bool is_scope(const char *scope)
+{
+    char before = ' ';
+
+    for (const char *at = scope; *at != '\0'; at++) {
+        if (*at < 0x20 || *at > 0x7e || *at == '"' || *at == '\\'
+            || (*at == ' ' && before == ' ')) {
+            return false;
+        }
+        before = *at;
+    }
+    return before != ' ' && strlen(scope) <= SCOPE_MAX;
+}
+
+static bool check_approval(const struct approval_request *request, struct error *err)
+{
+    if (!did_is_valid(request->holder_did)) {
+        return fail(err, ERROR_INVALID_REQUEST,
+                    "holder_did must be a DID (did:method:id, no path, query or fragment)");
+    }
+    if (request->scope != NULL && !is_scope(request->scope)) {
+        return fail(err, ERROR_INVALID_REQUEST,
+                    "scope must be words of printable ASCII with one space between, at most %d "
+                    "characters",
+                    SCOPE_MAX);
+    }
+    if (strlen(request->id) != AUTHORIZATION_ID_LENGTH) {
+        return fail(err, ERROR_NOT_FOUND, "no such authorization request");
+    }
+    return true;
+}
+
+static void remember_code(struct service *service, const struct approving *approving)
+{
+    struct stored_code stored = { .row = approving->row,
+                                  .expires_s = approving->authorization.expires_s };
+
+    memcpy(stored.authorization_id, approving->authorization.id, sizeof(stored.authorization_id));
+    memcpy(stored.holder_did, approving->authorization.holder_did, sizeof(stored.holder_did));
+    memcpy(stored.scope, approving->scope, sizeof(stored.scope));
+    code_table_add(service->codes, &approving->code, &stored);
+}
+
+bool service_approve(struct service *service, const struct approval_request *request, int64_t now_s,
+                     struct authorization *approved_out, struct error *err)
+{
+    uint8_t random[32];
+
+    if (!check_approval(request, err)) {
+        return false;
+    }
+    struct approving *approving = xcalloc(1, sizeof(*approving));
+    struct authorization *authorization = &approving->authorization;
+
+    job_init(&approving->job, approving_commit, approving_free);
+    memcpy(authorization->id, request->id, sizeof(authorization->id));
+    (void)snprintf(authorization->holder_did, sizeof(authorization->holder_did), "%s",
+                   request->holder_did);
+    (void)snprintf(approving->scope, sizeof(approving->scope), "%s",
+                   request->scope != NULL ? request->scope : "");
+    random_bytes(random, sizeof(random));
+    const size_t length = base64url_encode(authorization->code, random, sizeof(random));
+    explicit_bzero(random, sizeof(random));
+    approving->code = sha256(authorization->code, length);
+    approving->now_s = now_s;
+    authorization->expires_s = now_s + service->options->code_lifetime_s;
+    if (!run_write(service, &approving->job, err)) {
+        return false;
+    }
+    remember_code(service, approving);
+    log_event(LOG_LEVEL_INFO, "authorization.approved", "authorization=%s", authorization->id);
+    *approved_out = *authorization;
+    authorization->presentation_definition = NULL; /* it left with the copy */
+    approving_free(&approving->job);
+    return true;
+}

@@ -1,0 +1,263 @@
+#include "core/committer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+enum {
+    IDLE_MS = 1000,
+    COMMIT_PATIENCE_S = 3, /* how much longer than its deadline a begun transaction is waited for */
+    PURGE_EVERY_S = 5,
+    PURGE_ROWS = 500,
+};
+
+struct committer {
+    struct store *store;
+    struct signers *signers;
+    struct metrics *metrics;
+    committer_take_signature_fn *take_signature;
+    pthread_t thread;
+    _Atomic bool stopping;
+
+    pthread_mutex_t lock;
+    struct job *queued; /* newest first */
+
+    /* the thread's own */
+    struct job *batch;
+    struct job **batch_end;
+    int64_t purged_s;
+};
+
+/* ---- jobs ---- */
+
+void job_init(struct job *job, job_run_fn *run, job_free_fn *free_job)
+{
+    job->run = run;
+    job->free = free_job;
+    job->err.code = ERROR_NONE;
+    job->next = NULL;
+    atomic_init(&job->stage, JOB_PENDING);
+    sem_init(&job->done, 0, 0);
+}
+
+void job_clear(struct job *job)
+{
+    sem_destroy(&job->done);
+}
+
+static bool wait_until(struct job *job, int64_t deadline_ns)
+{
+    const struct timespec deadline = timespec_from_ns(deadline_ns);
+    int result;
+
+    do {
+        result = sem_clockwait(&job->done, CLOCK_MONOTONIC, &deadline);
+    } while (result != 0 && errno == EINTR);
+    return result == 0;
+}
+
+static bool move(struct job *job, enum job_stage from, enum job_stage to)
+{
+    return atomic_compare_exchange_strong(&job->stage, &from, to);
+}
+
+enum job_outcome job_await(struct job *job, int64_t deadline_ns, struct error *err)
+{
+    if (!wait_until(job, deadline_ns)) {
+        if (move(job, JOB_PENDING, JOB_ABANDONED)) {
+            (void)!fail(err, ERROR_DEVICE_UNAVAILABLE, "nothing came within the deadline");
+            return JOB_GIVEN_UP;
+        }
+        if (!wait_until(job, deadline_ns + COMMIT_PATIENCE_S * NS_PER_S)
+            && move(job, JOB_COMMITTING, JOB_ABANDONED)) {
+            (void)!fail(err, ERROR_STORE_UNAVAILABLE, "the store did not answer in time");
+            return JOB_IN_DOUBT;
+        }
+    }
+    *err = job->err;
+    return err->code == ERROR_NONE ? JOB_SUCCEEDED : JOB_FAILED;
+}
+
+static void complete(struct job *job)
+{
+    if (atomic_exchange(&job->stage, JOB_DONE) == JOB_ABANDONED) {
+        job->free(job);
+    } else {
+        (void)sem_post(&job->done);
+    }
+}
+
+void job_fail(struct job *job, enum error_code code, const char *message)
+{
+    (void)!fail(&job->err, code, "%s", message);
+    complete(job);
+}
+
+/* ---- the thread ---- */
+
+/* Adds a job to the batch, unless nobody waits for it any more. */
+static void batch_add(struct committer *self, struct job *job)
+{
+    if (!move(job, JOB_PENDING, JOB_COMMITTING)) {
+        complete(job);
+        return;
+    }
+    job->next = NULL;
+    *self->batch_end = job;
+    self->batch_end = &job->next;
+}
+
+static void on_signature(void *context, void *tag, const uint8_t *bytes, size_t length,
+                         int64_t sign_ns)
+{
+    struct committer *self = context;
+    struct job *job = tag;
+
+    histogram_observe(&self->metrics->sign, sign_ns);
+    self->take_signature(job, bytes, length, sign_ns);
+    batch_add(self, job);
+}
+
+static void take_queued(struct committer *self)
+{
+    struct job *newest_first;
+    struct job *oldest_first = NULL;
+
+    pthread_mutex_lock(&self->lock);
+    newest_first = take(self->queued);
+    pthread_mutex_unlock(&self->lock);
+
+    while (newest_first != NULL) {
+        struct job *job = newest_first;
+        newest_first = job->next;
+        job->next = oldest_first;
+        oldest_first = job;
+    }
+    while (oldest_first != NULL) {
+        struct job *job = oldest_first;
+        oldest_first = job->next;
+        batch_add(self, job);
+    }
+}
+
+static bool purge_if_due(struct committer *self, int64_t now_s, struct error *err)
+{
+    if (now_s - self->purged_s < PURGE_EVERY_S) {
+        return true;
+    }
+    self->purged_s = now_s;
+    return store_purge(self->store, now_s, PURGE_ROWS, err);
+}
+
+static bool run_jobs(struct committer *self, int64_t now_s, struct error *err)
+{
+    for (struct job *job = self->batch; job != NULL; job = job->next) {
+        if (!job->run(job, self->store, now_s, &job->err)
+            && job->err.code == ERROR_STORE_UNAVAILABLE) {
+            *err = job->err;
+            return false;
+        }
+    }
+    return purge_if_due(self, now_s, err);
+}
+
+/* One transaction for the whole batch: all of it is durable, or none of it is. */
+static bool commit_batch(struct committer *self, struct error *err)
+{
+    if (!store_begin(self->store, err)) {
+        return false;
+    }
+    if (!run_jobs(self, wall_s(), err)) {
+        store_rollback(self->store);
+        return false;
+    }
+    const int64_t start_ns = monotonic_ns();
+    if (!store_commit(self->store, err)) {
+        return false;
+    }
+    histogram_observe(&self->metrics->commit, monotonic_ns() - start_ns);
+    return true;
+}
+
+static void run_batch(struct committer *self)
+{
+    struct error err = { .code = ERROR_NONE };
+
+    if (!commit_batch(self, &err)) {
+        log_error(LOG_LEVEL_ERROR, "store.failed", &err, "%s", "");
+        for (struct job *job = self->batch; job != NULL; job = job->next) {
+            job->err = err;
+        }
+    }
+    while (self->batch != NULL) {
+        struct job *job = self->batch;
+        self->batch = job->next; /* first: a completed job is not ours any more */
+        complete(job);
+    }
+    self->batch_end = &self->batch;
+}
+
+static void *committer_run(void *argument)
+{
+    struct committer *self = argument;
+
+    while (!atomic_load_explicit(&self->stopping, memory_order_relaxed)) {
+        (void)signers_collect(self->signers, IDLE_MS, on_signature, self);
+        take_queued(self);
+        if (self->batch != NULL || wall_s() - self->purged_s >= PURGE_EVERY_S) {
+            run_batch(self);
+        }
+    }
+    take_queued(self);
+    run_batch(self);
+    return NULL;
+}
+
+bool committer_start(struct store *store, struct signers *signers, struct metrics *metrics,
+                     committer_take_signature_fn *take_signature, struct committer **committer_out,
+                     struct error *err)
+{
+    struct committer *self = xcalloc(1, sizeof(*self));
+
+    self->store = store;
+    self->signers = signers;
+    self->metrics = metrics;
+    self->take_signature = take_signature;
+    self->batch_end = &self->batch;
+    pthread_mutex_init(&self->lock, NULL);
+    if (pthread_create(&self->thread, NULL, committer_run, self) != 0) {
+        pthread_mutex_destroy(&self->lock);
+        free(self);
+        return fail(err, ERROR_INTERNAL, "start the committer's thread");
+    }
+    *committer_out = self;
+    return true;
+}
+
+void committer_stop(struct committer *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    atomic_store(&self->stopping, true);
+    signers_wake(self->signers);
+    pthread_join(self->thread, NULL);
+    pthread_mutex_destroy(&self->lock);
+    free(self);
+}
+
+void committer_submit(struct committer *self, struct job *job)
+{
+    pthread_mutex_lock(&self->lock);
+    const bool was_empty = self->queued == NULL;
+    job->next = self->queued;
+    self->queued = job;
+    pthread_mutex_unlock(&self->lock);
+    if (was_empty) {
+        signers_wake(self->signers);
+    }
+}

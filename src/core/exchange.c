@@ -1,0 +1,259 @@
+/*
+ * One exchange: claim the code, compose the token, have it signed, have the committer spend the
+ * code and record the token, release. The HTTP thread sleeps once, in job_await().
+ */
+#include "core/service_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base64url.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "jose/claims.h"
+
+enum {
+    CODE_LENGTH_MIN = 32, /* the contract's bounds */
+    CODE_LENGTH_MAX = 128,
+    PAYLOAD_MAX = 2200,
+    TOKEN_MAX = SIGNING_INPUT_MAX + 1 + BASE64URL_LENGTH(512) + 1,
+    DEADLINE_MARGIN_MS = 250, /* past the signer's deadline, so that its supervisor acts first */
+};
+
+struct exchange {
+    struct job job;
+    struct service *service;
+    const struct signer_key *key;
+    struct digest code;
+    struct stored_code stored;
+    int64_t issued_s;
+    int64_t expires_s;
+    char jti[BASE64URL_LENGTH(16) + 1];
+    struct text token; /* first the signing input, then the whole JWT */
+    char buffer[TOKEN_MAX];
+};
+
+static void exchange_free(struct job *job)
+{
+    struct exchange *self = (struct exchange *)job;
+    explicit_bzero(self->buffer, self->token.length);
+    job_clear(job);
+    free(self);
+}
+
+/* ---- the committer's part ---- */
+
+void exchange_take_signature(struct job *job, const uint8_t *bytes, size_t length, int64_t sign_ns)
+{
+    struct exchange *self = (struct exchange *)job;
+    (void)sign_ns;
+    text_add(&self->token, ".");
+    text_add_base64url(&self->token, bytes, length);
+}
+
+static bool exchange_commit(struct job *job, struct store *store, int64_t now_s, struct error *err)
+{
+    struct exchange *self = (struct exchange *)job;
+
+    if (self->token.overflowed) {
+        return fail(err, ERROR_INTERNAL, "a token of more than %d bytes", TOKEN_MAX);
+    }
+    const struct redemption redemption = {
+        .row = self->stored.row,
+        .code = self->code,
+        .now_s = now_s,
+        .jti = self->jti,
+        .authorization_id = self->stored.authorization_id,
+        .kid = self->key->kid,
+        .token = sha256(self->buffer, self->token.length),
+        .subject = sha256(self->stored.holder_did, strlen(self->stored.holder_did)),
+        .expires_s = self->expires_s,
+    };
+    return store_redeem(store, &redemption, err);
+}
+
+/* ---- the HTTP thread's part ---- */
+
+static void compose(struct exchange *self)
+{
+    const struct service_options *options = self->service->options;
+    char payload_buffer[PAYLOAD_MAX];
+    struct text payload = text_over(payload_buffer, sizeof(payload_buffer));
+    uint8_t random[16];
+
+    random_bytes(random, sizeof(random));
+    self->jti[base64url_encode(self->jti, random, sizeof(random))] = '\0';
+    const struct access_token_claims claims = {
+        .issuer = options->issuer,
+        .subject = self->stored.holder_did,
+        .audience = options->audience,
+        .client_id = self->stored.holder_did,
+        .scope = self->stored.scope[0] != '\0' ? self->stored.scope : NULL,
+        .jti = self->jti,
+        .issued_s = self->issued_s,
+        .expires_s = self->expires_s,
+    };
+    access_token_payload(&payload, &claims);
+    text_add(&self->token, self->key->header);
+    text_add(&self->token, ".");
+    text_add_base64url(&self->token, payload_buffer, payload.length);
+    self->token.overflowed |= payload.overflowed;
+}
+
+static struct exchange *exchange_new(struct service *service, const struct digest *code,
+                                     const struct stored_code *stored, int64_t now_s)
+{
+    struct exchange *self = malloc(sizeof(*self)); /* not calloc: the buffer needs no zeroes */
+    if (self == NULL) {
+        abort();
+    }
+    job_init(&self->job, exchange_commit, exchange_free);
+    self->service = service;
+    self->code = *code;
+    self->stored = *stored;
+    self->issued_s = now_s;
+    self->expires_s = now_s + service->options->token_lifetime_s;
+    self->token = text_over(self->buffer, sizeof(self->buffer));
+    return self;
+}
+
+/* Hands the exchange to a signer. On false it is still the caller's. */
+static bool submit(struct exchange *self, int64_t deadline_ns, struct error *err)
+{
+    struct signers *signers = self->service->signers;
+    size_t index;
+
+    if (!signers_choose(signers, &index, &self->key, err)) {
+        return false;
+    }
+    compose(self);
+    if (self->token.overflowed || self->token.length > SIGNING_INPUT_MAX) {
+        return fail(err, ERROR_INTERNAL, "a signing input of more than %d bytes",
+                    SIGNING_INPUT_MAX);
+    }
+    return signers_submit(signers, index, self->buffer, self->token.length, deadline_ns, self, err);
+}
+
+/* What the outcome means for the code. */
+static enum code_fate fate_of(enum job_outcome outcome, enum error_code code)
+{
+    switch (outcome) {
+    case JOB_SUCCEEDED:
+        return CODE_IS_SPENT;
+    case JOB_FAILED: /* spent or expired under us: the store knows which */
+        return code == ERROR_CODE_SPENT ? CODE_IN_DOUBT : CODE_STILL_GOOD;
+    case JOB_GIVEN_UP:
+        return CODE_STILL_GOOD;
+    case JOB_IN_DOUBT:
+        return CODE_IN_DOUBT;
+    }
+    return CODE_IN_DOUBT;
+}
+
+/* Signs and commits. Tells what became of the code. */
+static enum code_fate exchange_run(struct exchange *self, int64_t deadline_ns,
+                                   struct access_token *token_out, struct error *err)
+{
+    if (!submit(self, deadline_ns, err)) {
+        exchange_free(&self->job);
+        return CODE_STILL_GOOD;
+    }
+    const enum job_outcome outcome =
+        job_await(&self->job, deadline_ns + DEADLINE_MARGIN_MS * NS_PER_MS, err);
+    if (outcome == JOB_SUCCEEDED) {
+        *token_out = (struct access_token){ .jwt = self->buffer,
+                                            .jwt_length = self->token.length,
+                                            .lifetime_s = self->expires_s - self->issued_s,
+                                            .exchange = self };
+        log_event(LOG_LEVEL_DEBUG, "token.issued", "jti=%s kid=%s authorization=%s", self->jti,
+                  self->key->kid, self->stored.authorization_id);
+    } else if (outcome == JOB_FAILED) {
+        exchange_free(&self->job);
+    }
+    return fate_of(outcome, err->code);
+}
+
+static bool look_up(struct service *service, const struct digest *hash, enum code_claim claim,
+                    int64_t now_s, struct stored_code *stored, struct error *err)
+{
+    if (claim == CODE_NOT_HERE && !store_find_code(service->store, hash, stored, err)) {
+        return false;
+    }
+    if (stored->spent) {
+        return fail(err, ERROR_CODE_SPENT, "the code was redeemed before");
+    }
+    if (stored->expires_s <= now_s) {
+        return fail(err, ERROR_CODE_EXPIRED, "the code expired %lld s ago",
+                    (long long)(now_s - stored->expires_s));
+    }
+    return true;
+}
+
+static bool redeem(struct service *service, const struct digest *hash, int64_t now_s,
+                   int64_t deadline_ns, struct access_token *token_out, struct error *err)
+{
+    struct stored_code stored;
+    enum code_fate fate = CODE_STILL_GOOD;
+
+    *err = (struct error){ .code = ERROR_NONE };
+    const enum code_claim claim = code_table_claim(service->codes, hash, deadline_ns, &stored);
+    if (claim == CODE_BUSY) {
+        return fail(err, ERROR_OVERLOADED, "another request with this code is still under way");
+    }
+    if (look_up(service, hash, claim, now_s, &stored, err)) {
+        fate =
+            exchange_run(exchange_new(service, hash, &stored, now_s), deadline_ns, token_out, err);
+    }
+    code_table_release(service->codes, hash, fate);
+    return err->code == ERROR_NONE;
+}
+
+static int64_t longest_deadline_ms(const struct service *service)
+{
+    int64_t longest_ms = 0;
+    for (size_t i = 0; i < service->options->signers.count; i++) {
+        const int64_t deadline_ms = service->options->signers.signers[i].deadline_ms;
+        longest_ms = deadline_ms > longest_ms ? deadline_ms : longest_ms;
+    }
+    return longest_ms;
+}
+
+static bool is_code(const char *code)
+{
+    const size_t length = strlen(code);
+    return length >= CODE_LENGTH_MIN && length <= CODE_LENGTH_MAX
+        && strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+               == length;
+}
+
+bool service_redeem(struct service *service, const char *code, int64_t now_s, int64_t received_ns,
+                    struct access_token *token_out, struct error *err)
+{
+    bool good = false;
+
+    if (!is_code(code)) {
+        (void)!fail(err, ERROR_INVALID_REQUEST,
+                    "authorization_code must be %d to %d characters of [A-Za-z0-9-_]",
+                    CODE_LENGTH_MIN, CODE_LENGTH_MAX);
+    } else {
+        const struct digest hash = sha256(code, strlen(code));
+        const int64_t deadline_ns = received_ns + longest_deadline_ms(service) * NS_PER_MS;
+        good = redeem(service, &hash, now_s, deadline_ns, token_out, err);
+    }
+    service_count_refusal(service, good ? ERROR_NONE : err->code, received_ns);
+    return good;
+}
+
+void service_count_refusal(struct service *service, enum error_code code, int64_t received_ns)
+{
+    metrics_count_exchange(&service->metrics, code, monotonic_ns() - received_ns);
+}
+
+void access_token_clear(struct access_token *token)
+{
+    if (token->exchange != NULL) {
+        exchange_free(&token->exchange->job);
+        *token = (struct access_token){ .jwt = NULL };
+    }
+}

@@ -1,0 +1,109 @@
+#include "core/metrics.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static const int64_t bounds_us[HISTOGRAM_BUCKETS] = {
+    50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000, 2500000,
+};
+
+static const char *const result_names[EXCHANGE_RESULTS] = {
+    [EXCHANGE_ISSUED] = "issued",         [EXCHANGE_INVALID] = "invalid_request",
+    [EXCHANGE_UNKNOWN] = "unknown_code",  [EXCHANGE_EXPIRED] = "expired_code",
+    [EXCHANGE_SPENT] = "spent_code",      [EXCHANGE_OVERLOADED] = "overloaded",
+    [EXCHANGE_NO_SIGNER] = "signer_down", [EXCHANGE_NO_STORE] = "store_down",
+    [EXCHANGE_INTERNAL] = "internal",
+};
+
+static void add(_Atomic uint64_t *counter, uint64_t amount)
+{
+    atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
+}
+
+void histogram_observe(struct histogram *histogram, int64_t ns)
+{
+    size_t bucket = 0;
+    while (bucket < HISTOGRAM_BUCKETS && ns > bounds_us[bucket] * 1000) {
+        bucket++;
+    }
+    add(&histogram->counts[bucket], 1);
+    add(&histogram->sum_ns, (uint64_t)ns);
+}
+
+static enum exchange_result result_of(enum error_code code)
+{
+    switch ((int)code) {
+    case ERROR_NONE:
+        return EXCHANGE_ISSUED;
+    case ERROR_CODE_UNKNOWN:
+        return EXCHANGE_UNKNOWN;
+    case ERROR_CODE_EXPIRED:
+        return EXCHANGE_EXPIRED;
+    case ERROR_CODE_SPENT:
+        return EXCHANGE_SPENT;
+    case ERROR_OVERLOADED:
+        return EXCHANGE_OVERLOADED;
+    case ERROR_DEVICE_UNAVAILABLE:
+        return EXCHANGE_NO_SIGNER;
+    case ERROR_STORE_UNAVAILABLE:
+        return EXCHANGE_NO_STORE;
+    case ERROR_INTERNAL:
+    case ERROR_LINT:
+        return EXCHANGE_INTERNAL;
+    default:
+        return EXCHANGE_INVALID;
+    }
+}
+
+void metrics_count_exchange(struct metrics *metrics, enum error_code code, int64_t ns)
+{
+    add(&metrics->exchanges[result_of(code)], 1);
+    histogram_observe(&metrics->exchange, ns);
+}
+
+__attribute__((format(printf, 2, 3))) static void print(struct text *text, const char *format, ...)
+{
+    char line[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    text_add(text, line);
+}
+
+void metrics_print_head(struct text *text, const char *name, const char *type, const char *help)
+{
+    print(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void print_histogram(struct text *text, const char *name, const char *help,
+                            const struct histogram *histogram)
+{
+    uint64_t total = 0;
+
+    metrics_print_head(text, name, "histogram", help);
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        total += atomic_load_explicit(&histogram->counts[i], memory_order_relaxed);
+        print(text, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, (double)bounds_us[i] / 1e6, total);
+    }
+    total += atomic_load_explicit(&histogram->counts[HISTOGRAM_BUCKETS], memory_order_relaxed);
+    print(text, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, total);
+    print(text, "%s_sum %.9f\n", name,
+          (double)atomic_load_explicit(&histogram->sum_ns, memory_order_relaxed) / 1e9);
+    print(text, "%s_count %" PRIu64 "\n", name, total);
+}
+
+void metrics_print(const struct metrics *metrics, struct text *text)
+{
+    metrics_print_head(text, "issuerd_exchanges_total", "counter", "Exchanges by result.");
+    for (size_t i = 0; i < EXCHANGE_RESULTS; i++) {
+        print(text, "issuerd_exchanges_total{result=\"%s\"} %" PRIu64 "\n", result_names[i],
+              atomic_load_explicit(&metrics->exchanges[i], memory_order_relaxed));
+    }
+    print_histogram(text, "issuerd_exchange_seconds", "Time of an exchange inside the server.",
+                    &metrics->exchange);
+    print_histogram(text, "issuerd_sign_seconds", "Time of a signature inside the device.",
+                    &metrics->sign);
+    print_histogram(text, "issuerd_commit_seconds", "Time of a store commit.", &metrics->commit);
+}

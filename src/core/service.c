@@ -1,0 +1,208 @@
+/* Start, stop and health of the service. */
+#include "core/service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "core/service_state.h"
+
+enum {
+    SELF_TEST_MAX_AGE_S = 10,
+    HEARTBEAT_MAX_AGE_MS = 1000,
+    HEARTBEAT_DEADLINE_MS = 1500,
+};
+
+static void on_signer_failed(void *context, void *tag, enum error_code code)
+{
+    (void)context;
+    job_fail(tag, code,
+             code == ERROR_INTERNAL ? "the signer refused to sign" : "the signer went down");
+}
+
+bool service_start(const struct service_options *options, struct service **service_out,
+                   struct error *err)
+{
+    struct service *self = xcalloc(1, sizeof(*self));
+
+    self->options = options;
+    self->signers_options = options->signers;
+    self->signers_options.issuer = options->issuer;
+    self->signers_options.audience = options->audience;
+    self->signers_options.lifetime_max_s = options->token_lifetime_s;
+    self->signers_options.failed = on_signer_failed;
+    self->signers_options.context = self;
+    self->codes = code_table_new(CODE_TABLE_MAX);
+    pthread_mutex_init(&self->heartbeat_lock, NULL);
+    if (!store_open(options->store_url, &options->store, &self->store, err)
+        || !signers_start(&self->signers_options, &self->signers, err)
+        || !committer_start(self->store, self->signers, &self->metrics, exchange_take_signature,
+                            &self->committer, err)) {
+        service_stop(self);
+        return false;
+    }
+    *service_out = self;
+    return true;
+}
+
+void service_stop(struct service *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    committer_stop(self->committer);
+    signers_stop(self->signers);
+    store_close(self->store);
+    code_table_free(self->codes);
+    pthread_mutex_destroy(&self->heartbeat_lock);
+    free(self);
+}
+
+void service_print_jwks(struct service *self, struct text *text)
+{
+    const char *separator = "";
+
+    text_add(text, "{\"keys\":[");
+    for (size_t i = 0; i < signers_count(self->signers); i++) {
+        const struct signer_status status = signers_status(self->signers, i);
+        if (status.key != NULL) {
+            text_add(text, separator);
+            text_add(text, status.key->jwk);
+            separator = ",";
+        }
+    }
+    text_add(text, "]}");
+}
+
+/* ---- health ---- */
+
+static bool has_proven_signer(struct service *self)
+{
+    const int64_t oldest_ns = monotonic_ns() - SELF_TEST_MAX_AGE_S * NS_PER_S;
+
+    for (size_t i = 0; i < signers_count(self->signers); i++) {
+        const struct signer_status status = signers_status(self->signers, i);
+        if (status.state == SIGNER_UP && status.self_test_ns > oldest_ns) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void heartbeat_free(struct job *job)
+{
+    job_clear(job);
+    free(job);
+}
+
+static bool heartbeat_commit(struct job *job, struct store *store, int64_t now_s, struct error *err)
+{
+    (void)job;
+    return store_heartbeat(store, now_s, err);
+}
+
+static bool beat(struct service *self, struct error *err)
+{
+    struct job *job = xcalloc(1, sizeof(*job));
+
+    job_init(job, heartbeat_commit, heartbeat_free);
+    committer_submit(self->committer, job);
+    const enum job_outcome outcome =
+        job_await(job, monotonic_ns() + HEARTBEAT_DEADLINE_MS * (int64_t)NS_PER_MS, err);
+    if (outcome == JOB_SUCCEEDED || outcome == JOB_FAILED) {
+        heartbeat_free(job);
+    }
+    return outcome == JOB_SUCCEEDED
+        || fail(err, ERROR_STORE_UNAVAILABLE, "the store does not answer a write");
+}
+
+/* However often one asks, the store is written at most once in HEARTBEAT_MAX_AGE_MS. */
+static bool store_answers(struct service *self, struct error *err)
+{
+    bool good = true;
+
+    pthread_mutex_lock(&self->heartbeat_lock);
+    if (self->heartbeat_ns == 0
+        || monotonic_ns() - self->heartbeat_ns > HEARTBEAT_MAX_AGE_MS * (int64_t)NS_PER_MS) {
+        good = beat(self, err);
+        self->heartbeat_ns = good ? monotonic_ns() : 0;
+    }
+    pthread_mutex_unlock(&self->heartbeat_lock);
+    return good;
+}
+
+bool service_is_ready(struct service *self, struct error *err)
+{
+    if (!has_proven_signer(self)) {
+        return fail(err, ERROR_DEVICE_UNAVAILABLE,
+                    "no signer has a verified self-test of the last %d s", SELF_TEST_MAX_AGE_S);
+    }
+    return store_answers(self, err);
+}
+
+/* ---- metrics ---- */
+
+struct gauge {
+    const char *name;
+    const char *type;
+    const char *help;
+    double (*value)(const struct signer_status *status);
+};
+
+static double value_up(const struct signer_status *status)
+{
+    return status->state == SIGNER_UP;
+}
+
+static double value_locked(const struct signer_status *status)
+{
+    return status->state == SIGNER_LOCKED;
+}
+
+static double value_in_flight(const struct signer_status *status)
+{
+    return status->in_flight;
+}
+
+static double value_queue(const struct signer_status *status)
+{
+    return status->queue;
+}
+
+static double value_restarts(const struct signer_status *status)
+{
+    return (double)status->restarts;
+}
+
+static double value_self_test_age(const struct signer_status *status)
+{
+    return status->self_test_ns == 0 ? -1 : (double)(monotonic_ns() - status->self_test_ns) / 1e9;
+}
+
+static const struct gauge gauges[] = {
+    { "issuerd_signer_up", "gauge", "1 while the signer serves.", value_up },
+    { "issuerd_signer_locked", "gauge", "1 while its PIN is refused.", value_locked },
+    { "issuerd_signer_in_flight", "gauge", "Signatures asked for and not yet made.",
+      value_in_flight },
+    { "issuerd_signer_queue_limit", "gauge", "Most signatures in flight.", value_queue },
+    { "issuerd_signer_restarts_total", "counter", "Signer processes that ended.", value_restarts },
+    { "issuerd_signer_self_test_age_seconds", "gauge",
+      "Age of the last verified self-test signature; -1: none.", value_self_test_age },
+};
+
+void service_print_metrics(struct service *self, struct text *text)
+{
+    metrics_print(&self->metrics, text);
+    for (size_t i = 0; i < COUNT_OF(gauges); i++) {
+        metrics_print_head(text, gauges[i].name, gauges[i].type, gauges[i].help);
+        for (size_t j = 0; j < signers_count(self->signers); j++) {
+            const struct signer_status status = signers_status(self->signers, j);
+            char line[160];
+            (void)snprintf(line, sizeof(line), "%s{signer=\"%s\"} %.9g\n", gauges[i].name,
+                           status.name, gauges[i].value(&status));
+            text_add(text, line);
+        }
+    }
+}

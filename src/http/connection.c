@@ -1,0 +1,248 @@
+#include "http/connection.h"
+
+#include <linux/tcp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "http/reply.h"
+
+enum {
+    TICK_MS = 200,
+    OVER_LIMIT_HEAD_S = 1, /* a spare place is not kept by who sends nothing */
+};
+
+struct connections {
+    struct connections_options options;
+    pthread_mutex_t lock;
+    pthread_cond_t stop_due;
+    pthread_t thread;
+    bool stopping;
+    _Atomic bool draining;
+    _Atomic unsigned count;
+    struct connection *first;
+};
+
+/* ---- deadlines ---- */
+
+/* What arrived on the connection since it was opened; 0 where the kernel does not say (AF_UNIX). */
+static uint64_t bytes_received(const struct connection *connection)
+{
+    struct tcp_info info = { .tcpi_bytes_received = 0 };
+    socklen_t length = sizeof(info);
+
+    if (getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) {
+        return 0;
+    }
+    return info.tcpi_bytes_received;
+}
+
+/* libmicrohttpd's thread sees the end of the stream and closes. */
+static void cut(struct connection *connection, enum connection_stage stage, bool answer)
+{
+    if (!connection_enter(connection, stage, CONNECTION_CUT)) {
+        return;
+    }
+    if (answer) {
+        reply_send_timeout(connection->fd);
+    }
+    (void)shutdown(connection->fd, SHUT_RDWR);
+}
+
+/* True if part of a request head is there. */
+static bool has_begun_head(struct connection *connection)
+{
+    const uint64_t received = bytes_received(connection);
+    const unsigned requests = atomic_load(&connection->requests);
+
+    if (requests != connection->requests_before) {
+        connection->requests_before = requests;
+        connection->bytes_before = received;
+    }
+    return received > connection->bytes_before;
+}
+
+/* The first head's deadline counts from the accept; a later one's from when its first bytes were
+ * noticed, for between requests a connection may rest (idle_timeout_s, libmicrohttpd's). */
+static void check_head(struct connections *self, struct connection *connection, int64_t now_ns)
+{
+    const bool has_sent = has_begun_head(connection);
+    const int64_t since_ns = atomic_load(&connection->since_ns);
+    const int64_t limit_s =
+        connection->over_limit ? OVER_LIMIT_HEAD_S : self->options.head_timeout_s;
+
+    if (atomic_load(&self->draining) && !has_sent) {
+        cut(connection, CONNECTION_HEAD, false);
+    } else if (since_ns == 0 && has_sent) {
+        atomic_store(&connection->since_ns, now_ns);
+    } else if (since_ns != 0 && now_ns - since_ns > limit_s * NS_PER_S) {
+        cut(connection, CONNECTION_HEAD, has_sent);
+    }
+}
+
+static void check(struct connections *self, struct connection *connection, int64_t now_ns)
+{
+    switch (atomic_load(&connection->stage)) {
+    case CONNECTION_HEAD:
+        check_head(self, connection, now_ns);
+        break;
+    case CONNECTION_BODY:
+        if (now_ns - atomic_load(&connection->since_ns) > self->options.body_timeout_s * NS_PER_S) {
+            cut(connection, CONNECTION_BODY, true);
+        }
+        break;
+    case CONNECTION_BUSY: /* every wait inside has its own deadline */
+    case CONNECTION_CUT:
+        break;
+    }
+}
+
+static void *deadlines_run(void *argument)
+{
+    struct connections *self = argument;
+
+    pthread_mutex_lock(&self->lock);
+    while (!self->stopping) {
+        const int64_t now_ns = monotonic_ns();
+        for (struct connection *at = self->first; at != NULL; at = at->next) {
+            check(self, at, now_ns);
+        }
+        const struct timespec until = timespec_from_ns(now_ns + TICK_MS * (int64_t)NS_PER_MS);
+        (void)pthread_cond_timedwait(&self->stop_due, &self->lock, &until);
+    }
+    pthread_mutex_unlock(&self->lock);
+    return NULL;
+}
+
+bool connection_enter(struct connection *connection, enum connection_stage from,
+                      enum connection_stage to)
+{
+    return atomic_compare_exchange_strong(&connection->stage, &from, to);
+}
+
+/* ---- the list ---- */
+
+bool connections_new(const struct connections_options *options, struct connections **out,
+                     struct error *err)
+{
+    struct connections *self = xcalloc(1, sizeof(*self));
+    pthread_condattr_t monotonic;
+
+    self->options = *options;
+    pthread_mutex_init(&self->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&self->stop_due, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    if (pthread_create(&self->thread, NULL, deadlines_run, self) != 0) {
+        free(self);
+        return fail(err, ERROR_INTERNAL, "start the deadline thread");
+    }
+    *out = self;
+    return true;
+}
+
+void connections_free(struct connections *self)
+{
+    pthread_mutex_lock(&self->lock);
+    self->stopping = true;
+    pthread_cond_signal(&self->stop_due);
+    pthread_mutex_unlock(&self->lock);
+    pthread_join(self->thread, NULL);
+    pthread_cond_destroy(&self->stop_due);
+    pthread_mutex_destroy(&self->lock);
+    free(self);
+}
+
+static unsigned count_from(const struct connections *self, const struct in6_addr *address)
+{
+    unsigned count = 0;
+    for (const struct connection *at = self->first; at != NULL; at = at->next) {
+        count += !at->over_limit && memcmp(&at->address, address, sizeof(*address)) == 0;
+    }
+    return count;
+}
+
+struct connection *connections_add(struct connections *self, int fd, const struct in6_addr *address)
+{
+    struct connection *connection = xcalloc(1, sizeof(*connection));
+
+    connection->all = self;
+    connection->fd = fd;
+    connection->address = *address;
+    connection->body = connection->body_inline;
+    atomic_init(&connection->stage, CONNECTION_HEAD);
+    atomic_init(&connection->since_ns, monotonic_ns());
+    pthread_mutex_lock(&self->lock);
+    connection->over_limit = atomic_load(&self->count) >= self->options.limit
+                          || count_from(self, address) >= self->options.limit_per_address;
+    connection->next = self->first;
+    if (self->first != NULL) {
+        self->first->previous = connection;
+    }
+    self->first = connection;
+    atomic_fetch_add(&self->count, 1);
+    pthread_mutex_unlock(&self->lock);
+    return connection;
+}
+
+void connections_remove(struct connection *connection)
+{
+    struct connections *self = connection->all;
+
+    pthread_mutex_lock(&self->lock);
+    *(connection->previous != NULL ? &connection->previous->next : &self->first) = connection->next;
+    if (connection->next != NULL) {
+        connection->next->previous = connection->previous;
+    }
+    atomic_fetch_sub(&self->count, 1);
+    pthread_mutex_unlock(&self->lock);
+    if (connection->body != connection->body_inline) {
+        free(connection->body);
+    }
+    free(connection);
+}
+
+unsigned connections_count(const struct connections *self)
+{
+    return atomic_load(&self->count);
+}
+
+/* ---- drain ---- */
+
+static bool any_at_work(struct connections *self)
+{
+    bool any = false;
+
+    pthread_mutex_lock(&self->lock);
+    for (struct connection *at = self->first; at != NULL && !any; at = at->next) {
+        const enum connection_stage stage = atomic_load(&at->stage);
+        any = stage == CONNECTION_BODY || stage == CONNECTION_BUSY
+           || (stage == CONNECTION_HEAD && has_begun_head(at));
+    }
+    pthread_mutex_unlock(&self->lock);
+    return any;
+}
+
+bool connections_drain(struct connections *self, int64_t deadline_ns)
+{
+    const struct timespec pause = timespec_from_ns(10 * NS_PER_MS);
+
+    atomic_store(&self->draining, true);
+    while (any_at_work(self)) {
+        if (monotonic_ns() > deadline_ns) {
+            return false;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
+bool connections_are_draining(const struct connections *self)
+{
+    return atomic_load_explicit(&self->draining, memory_order_relaxed);
+}

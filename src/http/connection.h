@@ -1,0 +1,83 @@
+/*
+ * The connections of one server: how many, from where, and how long each may take. libmicrohttpd's
+ * time-out is inactivity only, and over its limit it resets without a word; here a request's head
+ * and body have deadlines in total, and who comes over a limit is answered 503.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <netinet/in.h>
+
+enum {
+    CONNECTIONS_SPARE = 64, /* accepted over the limit, to be answered 503 */
+    BODY_INLINE = 4096,
+};
+
+struct connections;
+
+enum connection_stage {
+    CONNECTION_HEAD, /* awaits a request, or receives its head */
+    CONNECTION_BODY, /* receives its body */
+    CONNECTION_BUSY, /* works on it, answers */
+    CONNECTION_CUT,  /* was too slow: nothing is answered any more */
+};
+
+struct connection {
+    struct connections *all;
+    struct connection *next;
+    struct connection *previous;
+    int fd;
+    struct in6_addr address;
+    bool over_limit;
+    _Atomic enum connection_stage stage;
+    _Atomic int64_t since_ns;  /* when the stage began; HEAD after the first: 0 until bytes came */
+    _Atomic unsigned requests; /* answered so far */
+
+    /* The request at hand; the connection's thread alone. */
+    const struct route *route;
+    size_t body_limit;
+    size_t body_length;
+    bool body_too_large;
+    int64_t received_ns;
+    char *body; /* body_inline or memory of its own */
+    char body_inline[BODY_INLINE + 1];
+
+    /* The deadline thread's: what had arrived when it noticed the last request's end. */
+    uint64_t bytes_before;
+    unsigned requests_before;
+};
+
+struct connections_options {
+    unsigned limit;
+    unsigned limit_per_address;
+    int64_t head_timeout_s;
+    int64_t body_timeout_s;
+};
+
+/* Starts the deadline thread. The caller owns *out. */
+MUST_CHECK bool connections_new(const struct connections_options *options, struct connections **out,
+                                struct error *err);
+
+/* After the last connection was removed. */
+void connections_free(struct connections *connections);
+
+/* A connection that was accepted; `address` is its peer's, IPv4 mapped, zero for a Unix socket. */
+struct connection *connections_add(struct connections *connections, int fd,
+                                   const struct in6_addr *address);
+void connections_remove(struct connection *connection);
+
+/* Moves to the stage, unless the deadline thread has cut the connection: then false. */
+bool connection_enter(struct connection *connection, enum connection_stage from,
+                      enum connection_stage to);
+
+unsigned connections_count(const struct connections *connections);
+
+/* From now on connections are closed when they await a request. True once none is in the middle of
+ * one, false at the deadline. */
+bool connections_drain(struct connections *connections, int64_t deadline_ns);
+bool connections_are_draining(const struct connections *connections);

@@ -1,0 +1,49 @@
+/* The admin listener's view of the server: alive, ready, metrics. */
+#include "http/endpoint.h"
+
+#include <stdio.h>
+
+#include "core/metrics.h"
+
+enum { METRICS_MAX = 65536 };
+
+static bool reply_status(struct reply *reply, const char *body, struct error *err)
+{
+    struct text text = reply_text(reply, 64);
+    text_add(&text, body);
+    return reply_set_text(reply, 200, &text, err);
+}
+
+bool livez_endpoint(const struct site *site, const struct request *request, struct reply *reply,
+                    struct error *err)
+{
+    (void)site, (void)request;
+    return reply_status(reply, "{\"status\":\"live\"}", err);
+}
+
+bool readyz_endpoint(const struct site *site, const struct request *request, struct reply *reply,
+                     struct error *err)
+{
+    (void)request;
+    return service_is_ready(site->service, err)
+        && reply_status(reply, "{\"status\":\"ready\"}", err);
+}
+
+bool metrics_endpoint(const struct site *site, const struct request *request, struct reply *reply,
+                      struct error *err)
+{
+    struct text text = reply_text(reply, METRICS_MAX);
+    char line[80];
+
+    service_print_metrics(site->service, &text);
+    (void)request;
+    metrics_print_head(&text, "issuerd_connections", "gauge", "Open public connections.");
+    (void)snprintf(line, sizeof(line), "issuerd_connections %u\n",
+                   server_connections(site->public_server));
+    text_add(&text, line);
+    if (!reply_set_text(reply, 200, &text, err)) {
+        return false;
+    }
+    reply->content_type = "text/plain; version=0.0.4";
+    return true;
+}

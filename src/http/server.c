@@ -1,0 +1,496 @@
+/* libmicrohttpd's callbacks, the routes, and a server's life. */
+#include "http/server.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <microhttpd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "http/connection.h"
+#include "http/endpoint.h"
+#include "http/header_gate.h"
+#include "http/listener.h"
+
+enum {
+    BODY_TOKENS = 4 * 1024,
+    BODY_AUTHORIZATIONS = 64 * 1024,
+    POOL_SIZE = 48 * 1024, /* above HEAD_MAX, so that it is we who refuse a large head */
+#ifdef SANITIZED
+    STACK_SIZE = 2 * 1024 * 1024,
+#else
+    STACK_SIZE = 256 * 1024,
+#endif
+};
+
+struct route {
+    enum server_role role;
+    const char *method;
+    const char *path; /* may have one "{id}" segment */
+    size_t body_limit;
+    endpoint_fn *endpoint;
+};
+
+static const struct route routes[] = {
+    { SERVER_PUBLIC, "POST", "/api/v1/tokens", BODY_TOKENS, tokens_endpoint },
+    { SERVER_PUBLIC, "POST", "/api/v1/authorizations", BODY_AUTHORIZATIONS,
+      authorizations_endpoint },
+    { SERVER_PUBLIC, "GET", "/.well-known/jwks.json", 0, jwks_endpoint },
+    { SERVER_PUBLIC, "GET", "/.well-known/openid-credential-issuer", 0, metadata_endpoint },
+    { SERVER_ADMIN, "POST", "/api/v1/authorizations/{id}/approve", BODY_AUTHORIZATIONS,
+      approve_endpoint },
+    { SERVER_ADMIN, "GET", "/livez", 0, livez_endpoint },
+    { SERVER_ADMIN, "GET", "/readyz", 0, readyz_endpoint },
+    { SERVER_ADMIN, "GET", "/metrics", 0, metrics_endpoint },
+};
+
+struct server {
+    const struct server_options *options;
+    const struct site *site;
+    struct connections *connections;
+    struct MHD_Daemon *daemon;
+    char address[ADDRESS_MAX];
+};
+
+/* ---- routes ---- */
+
+/* Matches `path` against the pattern; what stands for {id} goes to `id_out`. */
+static bool route_matches(const char *pattern, const char *path, char id_out[static ID_MAX])
+{
+    const char *open = strchr(pattern, '{');
+    const size_t before = open != NULL ? (size_t)(open - pattern) : strlen(pattern);
+
+    id_out[0] = '\0';
+    if (open == NULL) {
+        return strcmp(pattern, path) == 0;
+    }
+    if (strncmp(pattern, path, before) != 0) {
+        return false;
+    }
+    const size_t length = strcspn(path + before, "/");
+    if (length == 0 || length >= ID_MAX
+        || strcmp(path + before + length, open + strlen("{id}")) != 0) {
+        return false;
+    }
+    memcpy(id_out, path + before, length);
+    id_out[length] = '\0';
+    return true;
+}
+
+/* HEAD is served as GET; libmicrohttpd leaves the body out. */
+static bool method_matches(const char *wanted, const char *method)
+{
+    return strcmp(wanted, method) == 0
+        || (strcmp(wanted, "GET") == 0 && strcmp(method, "HEAD") == 0);
+}
+
+static bool find_route(const struct server *self, const char *method, const char *path,
+                       const struct route **route_out, const char **allow_out, struct error *err)
+{
+    char id[ID_MAX];
+    bool any_method = false;
+
+    for (size_t i = 0; i < COUNT_OF(routes); i++) {
+        if (routes[i].role != self->options->role || !route_matches(routes[i].path, path, id)) {
+            continue;
+        }
+        if (method_matches(routes[i].method, method)) {
+            *route_out = &routes[i];
+            return true;
+        }
+        any_method = true;
+        *allow_out = strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method;
+    }
+    return any_method ? fail(err, ERROR_METHOD_NOT_ALLOWED, "this path takes %s", *allow_out)
+                      : fail(err, ERROR_NO_ROUTE, "there is nothing at this path");
+}
+
+/* ---- answers ---- */
+
+static void free_body(void *body_and_length)
+{
+    struct reply *reply = body_and_length;
+    reply_clear(reply);
+    free(reply);
+}
+
+static enum MHD_Result send_reply(const struct server *self, struct MHD_Connection *connection,
+                                  struct reply *reply, bool must_close)
+{
+    const bool close = must_close || connections_are_draining(self->connections);
+    const int status = reply->status;
+    char retry_after[16];
+    struct reply *owned = xcalloc(1, sizeof(*owned));
+
+    *owned = *reply;
+    owned->etag = reply->etag != NULL ? owned->etag_text : NULL;
+    reply->body = NULL;
+    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
+        owned->body_length, owned->body, free_body, owned);
+    if (response == NULL) {
+        free_body(owned);
+        return MHD_NO;
+    }
+    (void)MHD_add_response_header(response, "Content-Type", owned->content_type);
+    (void)MHD_add_response_header(response, "Cache-Control",
+                                  owned->cache_control != NULL ? owned->cache_control : "no-store");
+    if (owned->etag != NULL) {
+        (void)MHD_add_response_header(response, "ETag", owned->etag);
+    }
+    if (owned->allow != NULL) {
+        (void)MHD_add_response_header(response, "Allow", owned->allow);
+    }
+    if (owned->retry_after_s != 0) {
+        (void)snprintf(retry_after, sizeof(retry_after), "%d", owned->retry_after_s);
+        (void)MHD_add_response_header(response, "Retry-After", retry_after);
+    }
+    if (close) {
+        (void)MHD_add_response_header(response, "Connection", "close");
+    }
+    const enum MHD_Result result = MHD_queue_response(connection, (unsigned)status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* ---- a request's first part ---- */
+
+static bool check_length(struct MHD_Connection *connection, const struct route *route,
+                         struct error *err)
+{
+    const char *length =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    if (length == NULL) {
+        return true;
+    }
+    if (length[0] == '\0' || strspn(length, "0123456789") != strlen(length)) {
+        return fail(err, ERROR_INVALID_FRAMING, "Content-Length is not a number");
+    }
+    if (strtoull(length, NULL, 10) > route->body_limit) {
+        return fail(err, ERROR_TOO_LARGE, "the body is larger than %zu bytes", route->body_limit);
+    }
+    return true;
+}
+
+/* application/json, perhaps with charset=utf-8 (RFC 8259 11 knows no other). */
+static bool check_type(struct MHD_Connection *connection, struct error *err)
+{
+    static const char json[] = "application/json";
+    const char *type =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
+
+    if (type != NULL && strncasecmp(type, json, strlen(json)) == 0) {
+        type += strlen(json);
+        type += strspn(type, " \t");
+        if (*type == '\0') {
+            return true;
+        }
+        if (*type == ';') {
+            type++;
+            type += strspn(type, " \t");
+            if (strcasecmp(type, "charset=utf-8") == 0
+                || strcasecmp(type, "charset=\"utf-8\"") == 0) {
+                return true;
+            }
+        }
+    }
+    return fail(err, ERROR_UNSUPPORTED_MEDIA, "Content-Type must be application/json");
+}
+
+static bool has_body(struct MHD_Connection *connection)
+{
+    const char *length =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    return length != NULL && strcmp(length, "0") != 0;
+}
+
+/* What can be said before the body: libmicrohttpd takes an answer now or after the whole body. */
+static bool accept_head(const struct server *self, struct connection *state,
+                        struct MHD_Connection *connection, const char *method, const char *path,
+                        const char *version, const char **allow_out, struct error *err)
+{
+    if (state->over_limit) {
+        return fail(err, ERROR_OVERLOADED, "too many connections");
+    }
+    return header_gate(connection, path, version, err)
+        && find_route(self, method, path, &state->route, allow_out, err)
+        && check_length(connection, state->route, err)
+        && (state->route->body_limit == 0 || !has_body(connection) || check_type(connection, err));
+}
+
+static enum MHD_Result begin_request(const struct server *self, struct connection *state,
+                                     struct MHD_Connection *connection, const char *method,
+                                     const char *path, const char *version)
+{
+    struct error err;
+    const char *allow = NULL;
+
+    state->received_ns = monotonic_ns();
+    atomic_store(&state->since_ns, state->received_ns);
+    if (!connection_enter(state, CONNECTION_HEAD, CONNECTION_BODY)) {
+        return MHD_NO;
+    }
+    if (accept_head(self, state, connection, method, path, version, &allow, &err)) {
+        return MHD_YES;
+    }
+    scoped(reply_clear) struct reply reply = { .status = 0 };
+    if (!connection_enter(state, CONNECTION_BODY, CONNECTION_BUSY)) {
+        return MHD_NO;
+    }
+    reply_error(&reply, &err, method, path);
+    reply.allow = allow;
+    /* Only these two leave no doubt about where the next request begins. */
+    const bool is_clear = (err.code == ERROR_NO_ROUTE || err.code == ERROR_METHOD_NOT_ALLOWED)
+                       && !has_body(connection);
+    return send_reply(self, connection, &reply, !is_clear);
+}
+
+/* ---- a request's body ---- */
+
+static void take_body(struct connection *state, const char *data, size_t length)
+{
+    const size_t limit = state->route->body_limit;
+
+    if (length > limit - state->body_length) {
+        state->body_too_large = true; /* only without a Content-Length, and those have no body */
+        return;
+    }
+    if (state->body_length + length > BODY_INLINE && state->body == state->body_inline) {
+        state->body = xcalloc(1, limit + 1);
+        memcpy(state->body, state->body_inline, state->body_length);
+    }
+    memcpy(state->body + state->body_length, data, length);
+    state->body_length += length;
+    state->body[state->body_length] = '\0';
+}
+
+/* ---- the answer ---- */
+
+const char *request_header(const struct request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+static bool run_endpoint(const struct server *self, struct connection *state,
+                         struct request *request, struct reply *reply, struct error *err)
+{
+    if (state->body_too_large) {
+        return fail(err, ERROR_TOO_LARGE, "the body is larger than %zu bytes",
+                    state->route->body_limit);
+    }
+    (void)route_matches(state->route->path, request->path, request->id);
+    return state->route->endpoint(self->site, request, reply, err);
+}
+
+static enum MHD_Result finish_request(const struct server *self, struct connection *state,
+                                      struct MHD_Connection *connection, const char *method,
+                                      const char *path)
+{
+    scoped(reply_clear) struct reply reply = { .status = 0 };
+    struct error err;
+    struct request request = {
+        .method = method,
+        .path = path,
+        .body = state->body,
+        .body_length = state->body_length,
+        .received_s = wall_s(),
+        .received_ns = state->received_ns,
+        .connection = connection,
+    };
+
+    if (!connection_enter(state, CONNECTION_BODY, CONNECTION_BUSY)) {
+        return MHD_NO;
+    }
+    if (!run_endpoint(self, state, &request, &reply, &err)) {
+        reply_error(&reply, &err, method, path);
+    }
+    return send_reply(self, connection, &reply, reply.close);
+}
+
+/* ---- libmicrohttpd's callbacks ---- */
+
+static struct connection *state_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info != NULL ? info->socket_context : NULL;
+}
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *length, void **request_context)
+{
+    const struct server *self = context;
+    struct connection *state = state_of(connection);
+
+    if (state == NULL) {
+        return MHD_NO;
+    }
+    if (*request_context == NULL) {
+        *request_context = state;
+        return begin_request(self, state, connection, method, url, version);
+    }
+    if (*length > 0) {
+        take_body(state, data, *length);
+        *length = 0;
+        return MHD_YES;
+    }
+    return finish_request(self, state, connection, method, url);
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **request_context,
+                         enum MHD_RequestTerminationCode why)
+{
+    struct connection *state = state_of(connection);
+    (void)context, (void)why;
+
+    if (state == NULL || *request_context == NULL) {
+        return;
+    }
+    explicit_bzero(state->body, state->body_length); /* codes and secrets do not stay */
+    state->body_length = 0;
+    state->body_too_large = false;
+    atomic_store(&state->since_ns, 0);
+    atomic_fetch_add(&state->requests, 1);
+    (void)(connection_enter(state, CONNECTION_BUSY, CONNECTION_HEAD)
+           || connection_enter(state, CONNECTION_BODY, CONNECTION_HEAD));
+    *request_context = NULL;
+}
+
+static struct in6_addr peer_of(const struct sockaddr *address)
+{
+    struct in6_addr peer = IN6ADDR_ANY_INIT;
+
+    if (address != NULL && address->sa_family == AF_INET6) {
+        memcpy(&peer, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr,
+               sizeof(peer));
+    } else if (address != NULL && address->sa_family == AF_INET) {
+        peer.s6_addr[10] = peer.s6_addr[11] = 0xff;
+        memcpy(&peer.s6_addr[12], &((const struct sockaddr_in *)(const void *)address)->sin_addr,
+               4);
+    }
+    return peer;
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct server *self = context;
+
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (*socket_context != NULL) {
+            connections_remove(*socket_context);
+            *socket_context = NULL;
+        }
+        return;
+    }
+    const union MHD_ConnectionInfo *fd =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *address =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct in6_addr peer = peer_of(address != NULL ? address->client_addr : NULL);
+    *socket_context = connections_add(self->connections, fd->connect_fd, &peer);
+}
+
+/* The path stays as it was sent: what is compared is what is shown. */
+static size_t keep_escapes(void *context, struct MHD_Connection *connection, char *text)
+{
+    (void)context, (void)connection;
+    return strlen(text);
+}
+
+static void on_log(void *context, const char *format, va_list args)
+{
+    (void)context, (void)format, (void)args; /* it speaks of clients that went away */
+}
+
+/* ---- start and stop ---- */
+
+static struct MHD_Daemon *start_daemon(struct server *self, int fd)
+{
+    const unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION
+                         | MHD_USE_POLL | MHD_USE_ITC | MHD_USE_TURBO | MHD_USE_ERROR_LOG;
+    const struct MHD_OptionItem options[] = {
+        { MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_log, NULL },
+        { MHD_OPTION_LISTEN_SOCKET, fd, NULL },
+        { MHD_OPTION_CONNECTION_LIMIT, (intptr_t)self->options->connections + CONNECTIONS_SPARE,
+          NULL },
+        { MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)self->options->idle_timeout_s, NULL },
+        { MHD_OPTION_CONNECTION_MEMORY_LIMIT, POOL_SIZE, NULL },
+        { MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE, NULL },
+        { MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, self },
+        { MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, self },
+        { MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)keep_escapes, NULL },
+        { MHD_OPTION_END, 0, NULL },
+    };
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, self, MHD_OPTION_ARRAY, options,
+                            MHD_OPTION_END);
+}
+
+bool server_start(const struct server_options *options, const struct site *site,
+                  struct server **server_out, struct error *err)
+{
+    struct server *self = xcalloc(1, sizeof(*self));
+    const struct connections_options limits = {
+        .limit = options->connections,
+        .limit_per_address = options->connections_per_address,
+        .head_timeout_s = options->head_timeout_s,
+        .body_timeout_s = options->body_timeout_s,
+    };
+    int fd = -1;
+
+    self->options = options;
+    self->site = site;
+    if (!listener_open(options->address, options->address_length, &fd, self->address, err)
+        || !connections_new(&limits, &self->connections, err)) {
+        release_fd(&fd);
+        free(self);
+        return false;
+    }
+    self->daemon = start_daemon(self, fd);
+    if (self->daemon == NULL) {
+        release_fd(&fd);
+        server_stop(self);
+        return fail(err, ERROR_INTERNAL, "start an HTTP server");
+    }
+    *server_out = self;
+    return true;
+}
+
+const char *server_address(const struct server *self)
+{
+    return self->address;
+}
+
+unsigned server_connections(const struct server *self)
+{
+    return connections_count(self->connections);
+}
+
+bool server_drain(struct server *self, int64_t deadline_ns)
+{
+    /* The socket still listens after this, so it is closed at once: the backlog would hang. */
+    const int fd = MHD_quiesce_daemon(self->daemon);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return connections_drain(self->connections, deadline_ns);
+}
+
+void server_stop(struct server *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    if (self->daemon != NULL) {
+        MHD_stop_daemon(self->daemon);
+    }
+    connections_free(self->connections);
+    free(self);
+}

@@ -1,0 +1,29 @@
+/* Names of the signature algorithms, as JWS headers, JWKs and the configuration spell them. */
+#include "jose/algorithm.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+static const char *const NAMES[] = {
+    [JOSE_ALGORITHM_NONE] = "",
+    [JOSE_ES256] = "ES256",
+    [JOSE_RS256] = "RS256",
+    [JOSE_PS256] = "PS256",
+};
+
+const char *jose_algorithm_name(enum jose_algorithm algorithm)
+{
+    return NAMES[algorithm];
+}
+
+enum jose_algorithm jose_algorithm_from_name(const char *name)
+{
+    for (size_t i = JOSE_ES256; i < COUNT_OF(NAMES); i++) {
+        if (strcmp(name, NAMES[i]) == 0) {
+            return (enum jose_algorithm)i;
+        }
+    }
+    return JOSE_ALGORITHM_NONE;
+}

@@ -1,0 +1,132 @@
+/*
+ * Verifies what a device signed before it leaves, so it is as often called as signing is: one
+ * OpenSSL context a verifier, set up once, and no allocation of ours per signature.
+ */
+#include "jose/jws.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+
+#include "base/digest.h"
+#include "base/memory.h"
+#include "jose/jwk.h"
+
+/* SEQUENCE { INTEGER r, INTEGER s }, each integer with at most one octet more for its sign. */
+enum { DER_HEAD = 2, ECDSA_DER_MAX = DER_HEAD + 2 * (DER_HEAD + 1 + ES256_HALF) };
+_Static_assert(ECDSA_DER_MAX < 128, "lengths take one octet");
+
+enum { PS256_SALT = 32 };
+
+struct jws_verifier {
+    EVP_PKEY_CTX *context; /* holds the key */
+    size_t signature_length;
+    bool is_ecdsa;
+};
+
+DEFINE_RELEASE(release_key, EVP_PKEY, EVP_PKEY_free)
+DEFINE_RELEASE(release_verifier, struct jws_verifier, jws_verifier_free)
+
+static bool algorithm_fits(EVP_PKEY *key, enum jose_algorithm algorithm)
+{
+    const enum jose_algorithm natural = jwk_default_algorithm(key);
+    return natural != JOSE_ALGORITHM_NONE
+        && (algorithm == natural || (algorithm == JOSE_RS256 && natural == JOSE_PS256));
+}
+
+static bool set_algorithm(EVP_PKEY_CTX *context, enum jose_algorithm algorithm)
+{
+    if (EVP_PKEY_verify_init(context) != 1
+        || EVP_PKEY_CTX_set_signature_md(context, EVP_sha256()) != 1) {
+        return false;
+    }
+    if (algorithm == JOSE_RS256) {
+        return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PADDING) == 1;
+    }
+    return algorithm == JOSE_ES256
+        || (EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) == 1
+            && EVP_PKEY_CTX_set_rsa_mgf1_md(context, EVP_sha256()) == 1
+            && EVP_PKEY_CTX_set_rsa_pss_saltlen(context, PS256_SALT) == 1);
+}
+
+bool jws_verifier_new(EVP_PKEY *key, enum jose_algorithm algorithm,
+                      struct jws_verifier **verifier_out, struct error *err)
+{
+    scoped(release_key) EVP_PKEY *half = jwk_public_half(key);
+    if (half == NULL) {
+        return fail_openssl(err, ERROR_INTERNAL, "copy a public key to verify with");
+    }
+    if (!algorithm_fits(half, algorithm) || EVP_PKEY_get_size(half) > SIGNATURE_MAX) {
+        return fail(err, ERROR_INTERNAL, "this key verifies no %s", jose_algorithm_name(algorithm));
+    }
+    scoped(release_verifier) struct jws_verifier *self = xcalloc(1, sizeof(*self));
+    self->is_ecdsa = algorithm == JOSE_ES256;
+    self->signature_length = self->is_ecdsa ? 2 * ES256_HALF : (size_t)EVP_PKEY_get_size(half);
+    self->context = EVP_PKEY_CTX_new(half, NULL);
+    if (self->context == NULL || !set_algorithm(self->context, algorithm)) {
+        return fail_openssl(err, ERROR_INTERNAL, "set up %s", jose_algorithm_name(algorithm));
+    }
+    *verifier_out = take(self);
+    return true;
+}
+
+/* One half as a DER INTEGER: no superfluous zero octet in front, but one where the sign bit would
+ * be set (X.690 8.3). Returns the first octet behind it. */
+static uint8_t *put_integer(uint8_t *at, const uint8_t *half)
+{
+    size_t skipped = 0;
+    while (skipped < ES256_HALF - 1 && half[skipped] == 0) {
+        skipped++;
+    }
+    const size_t length = ES256_HALF - skipped;
+    const bool signed_bit = (half[skipped] & 0x80) != 0;
+
+    *at++ = 0x02;
+    *at++ = (uint8_t)(length + (signed_bit ? 1 : 0));
+    if (signed_bit) {
+        *at++ = 0;
+    }
+    memcpy(at, half + skipped, length);
+    return at + length;
+}
+
+/* Zero and too large halves are encoded as they are: OpenSSL refuses them. */
+static size_t ecdsa_der(const uint8_t *halves, uint8_t der[ECDSA_DER_MAX])
+{
+    const uint8_t *end = put_integer(put_integer(der + DER_HEAD, halves), halves + ES256_HALF);
+    der[0] = 0x30;
+    der[1] = (uint8_t)(end - der - DER_HEAD);
+    return (size_t)(end - der);
+}
+
+bool jws_verify(struct jws_verifier *verifier, const void *input, size_t input_length,
+                const struct signature *signature)
+{
+    uint8_t der[ECDSA_DER_MAX];
+    const uint8_t *octets = signature->bytes;
+    size_t length = signature->length;
+
+    if (length != verifier->signature_length) {
+        return false;
+    }
+    if (verifier->is_ecdsa) {
+        length = ecdsa_der(signature->bytes, der);
+        octets = der;
+    }
+    const struct digest digest = sha256(input, input_length);
+    const bool valid =
+        EVP_PKEY_verify(verifier->context, octets, length, digest.bytes, sizeof(digest.bytes)) == 1;
+    ERR_clear_error();
+    return valid;
+}
+
+void jws_verifier_free(struct jws_verifier *verifier)
+{
+    if (verifier != NULL) {
+        EVP_PKEY_CTX_free(verifier->context);
+        free(verifier);
+    }
+}

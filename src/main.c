@@ -1,0 +1,244 @@
+/* issuerd: reads the configuration, starts the service and its two HTTP servers, waits for SIGTERM. */
+#include <argp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/secret.h"
+#include "config.h"
+#include "core/service.h"
+#include "http/server.h"
+#include "service_config.h"
+
+enum { DRAIN_S = 10 };
+
+/* ---- arguments ---- */
+
+enum { OPTION_CHECK = 256, OPTION_SETTINGS };
+
+struct arguments {
+    const char *config;
+    bool check;
+    bool settings;
+};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+
+    switch (key) {
+    case OPTION_CHECK:
+        arguments->check = true;
+        arguments->config = value;
+        return 0;
+    case 'c':
+        arguments->config = value;
+        return 0;
+    case OPTION_SETTINGS:
+        arguments->settings = true;
+        return 0;
+    case ARGP_KEY_END:
+        if (arguments->config == NULL && !arguments->settings) {
+            argp_error(state, "which configuration? --config FILE");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const char *argp_program_version = "issuerd " ISSUERD_VERSION;
+
+static void parse_arguments(int argc, char **argv, struct arguments *arguments_out)
+{
+    static const struct argp_option options[] = {
+        { "config", 'c', "FILE", 0, "Serve as FILE says, in the foreground", 0 },
+        { "check-config", OPTION_CHECK, "FILE", 0,
+          "List everything that is wrong with FILE, then exit: 0 nothing, 78 something", 0 },
+        { "settings", OPTION_SETTINGS, NULL, 0, "Print every setting of the configuration file",
+          0 },
+        { .name = NULL },
+    };
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse_option,
+        .doc = "issuerd trades single-use authorization codes for JWT access tokens whose "
+               "signing key never leaves a PKCS#11 HSM.\v"
+               "SIGTERM ends it: what is in flight is finished within 10 s. Exit status: 0 ended "
+               "by a signal, 64 wrong arguments, 78 wrong configuration, 70 anything else.",
+    };
+    argp_err_exit_status = EX_USAGE;
+    (void)argp_parse(&argp, argc, argv, 0, NULL, arguments_out);
+}
+
+/* ---- the server's life ---- */
+
+/* Nothing of us goes to a core file or a debugger; new files are ours alone. */
+static void harden(void)
+{
+    const struct rlimit none = { 0, 0 };
+
+    (void)setrlimit(RLIMIT_CORE, &none);
+#ifndef SANITIZED
+    (void)prctl(PR_SET_DUMPABLE, 0);
+#endif
+    (void)umask(077);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* Blocked before any thread starts, so that only main takes them, in sigwait(). */
+static sigset_t block_signals(void)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    return signals;
+}
+
+static struct server_options server_options_from(const struct config *config, enum server_role role)
+{
+    const struct config_address *address =
+        role == SERVER_PUBLIC ? &config->public_address : &config->admin_address;
+
+    return (struct server_options){
+        .role = role,
+        .address = (const struct sockaddr *)&address->socket,
+        .address_length = address->length,
+        .connections = (unsigned)config->connections,
+        .connections_per_address = role == SERVER_PUBLIC ? (unsigned)config->connections_per_address
+                                                         : (unsigned)config->connections,
+        .head_timeout_s = config->head_timeout_s,
+        .body_timeout_s = config->body_timeout_s,
+        .idle_timeout_s = config->idle_timeout_s,
+    };
+}
+
+static bool site_fill(struct site *site, const struct config *config, struct error *err)
+{
+    scoped(secret_clear) struct secret secret;
+
+    if (!secret_read(config->client_secret_file, &secret, err)) {
+        return error_context(err, "admin.client_secret_file");
+    }
+    *site = (struct site){
+        .issuer = config->issuer_url,
+        .jwks_max_age_s = config->jwks_max_age_s,
+        .client_secret = sha256(secret.text, secret.length),
+        .display_name = config->display_name,
+        .credential_endpoint = config->credential_endpoint,
+        .schema_endpoint = config->schema_endpoint,
+        .offering_endpoint = config->offering_endpoint,
+    };
+    return true;
+}
+
+struct running {
+    struct service_config service_config;
+    struct server_options public_options;
+    struct server_options admin_options;
+    struct site site;
+    struct service *service;
+    struct server *public_server;
+    struct server *admin_server;
+};
+
+static bool start(struct running *running, const struct config *config, struct error *err)
+{
+    running->public_options = server_options_from(config, SERVER_PUBLIC);
+    running->admin_options = server_options_from(config, SERVER_ADMIN);
+    if (!site_fill(&running->site, config, err)
+        || !service_config_fill(&running->service_config, config, err)
+        || !service_start(&running->service_config.options, &running->service, err)) {
+        return false;
+    }
+    running->site.service = running->service;
+    if (!server_start(&running->public_options, &running->site, &running->public_server, err)) {
+        return error_context(err, "[public]");
+    }
+    running->site.public_server = running->public_server;
+    if (!server_start(&running->admin_options, &running->site, &running->admin_server, err)) {
+        return error_context(err, "[admin]");
+    }
+    return true;
+}
+
+/* Both stop accepting before either is waited for. */
+static void drain(struct running *running)
+{
+    const int64_t deadline_ns = monotonic_ns() + DRAIN_S * NS_PER_S;
+
+    if (!server_drain(running->public_server, deadline_ns)
+        || !server_drain(running->admin_server, deadline_ns)) {
+        log_event(LOG_LEVEL_WARNING, "server.drain_incomplete", "seconds=%d", DRAIN_S);
+    }
+}
+
+static void stop(struct running *running)
+{
+    server_stop(running->admin_server);
+    server_stop(running->public_server);
+    service_stop(running->service);
+}
+
+static int serve(const struct config *config)
+{
+    scoped(release_memory) struct running *running = xcalloc(1, sizeof(*running));
+    const sigset_t signals = block_signals();
+    struct error err = { .code = ERROR_NONE };
+    int signal_number = 0;
+
+    if (!start(running, config, &err)) {
+        log_error(LOG_LEVEL_ERROR, "server.not_started", &err, "%s", "");
+        stop(running);
+        return err.code == ERROR_INTERNAL || err.code == ERROR_STORE_UNAVAILABLE ? EX_SOFTWARE
+                                                                                 : EX_CONFIG;
+    }
+    printf("issuerd ready: public %s admin %s\n", server_address(running->public_server),
+           server_address(running->admin_server));
+    (void)fflush(stdout);
+    (void)sigwait(&signals, &signal_number);
+    log_event(LOG_LEVEL_NOTICE, "server.stopping", "signal=%d", signal_number);
+    drain(running);
+    stop(running);
+    log_event(LOG_LEVEL_NOTICE, "server.stopped", "%s", "");
+    return EX_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = { .config = NULL };
+    struct config_problems problems = { .count = 0 };
+    struct config *config = NULL;
+
+    harden();
+    parse_arguments(argc, argv, &arguments);
+    if (arguments.settings) {
+        config_print_help(stdout);
+        return EX_OK;
+    }
+    if (!config_load(arguments.config, &config, &problems)) {
+        config_print_problems(stderr, arguments.config, &problems);
+        config_problems_clear(&problems);
+        return EX_CONFIG;
+    }
+    int status = EX_OK;
+    if (arguments.check) {
+        printf("%s: good\n", arguments.config);
+    } else {
+        log_set_level(config->log_level);
+        status = serve(config);
+    }
+    config_free(config);
+    return status;
+}

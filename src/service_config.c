@@ -1,0 +1,72 @@
+#include "service_config.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool find_signer_program(char *path_out, size_t size, struct error *err)
+{
+    const ssize_t length = readlink("/proc/self/exe", path_out, size - 1);
+
+    if (length <= 0) {
+        return fail_errno(err, ERROR_INTERNAL, "read /proc/self/exe");
+    }
+    path_out[length] = '\0';
+    char *name = strrchr(path_out, '/') + 1;
+    if ((size_t)(name - path_out) + sizeof("issuerd-signer") > size) {
+        return fail(err, ERROR_INTERNAL, "the program's path is too long");
+    }
+    memcpy(name, "issuerd-signer", sizeof("issuerd-signer"));
+    return access(path_out, X_OK) == 0
+        || fail_errno(err, ERROR_CONFIG, "%s: install it beside this program", path_out);
+}
+
+static void fill_signers(struct service_config *out, const struct config *config)
+{
+    for (size_t i = 0; i < config->signer_count; i++) {
+        const struct config_signer *from = &config->signers[i];
+        out->signers[i] = (struct signer_options){
+            .name = from->name,
+            .uri = from->uri,
+            .algorithm = from->algorithm,
+            .setenv = (const char *const *)from->setenv,
+            .setenv_count = from->setenv_count,
+            .sessions = (unsigned)from->sessions,
+            .queue = (unsigned)from->queue,
+            .deadline_ms = from->deadline_ms,
+            .session_copy = from->session_copy,
+        };
+    }
+}
+
+bool service_config_fill(struct service_config *out, const struct config *config, struct error *err)
+{
+    memset(out, 0, sizeof(*out));
+    if (!find_signer_program(out->program, sizeof(out->program), err)) {
+        return false;
+    }
+    const char *store_path = strchr(config->store_url, ':') + 1;
+    const char *slash = strrchr(store_path, '/');
+    (void)snprintf(out->state_dir, sizeof(out->state_dir), "%.*s",
+                   (int)(slash > store_path ? slash - store_path : 1), store_path);
+    fill_signers(out, config);
+    out->options = (struct service_options){
+        .issuer = config->issuer_url,
+        .audience = config->audience,
+        .token_lifetime_s = config->token_lifetime_s,
+        .code_lifetime_s = config->code_lifetime_s,
+        .request_lifetime_s = config->request_lifetime_s,
+        .store_url = config->store_url,
+        .store = { .max_open_requests = config->max_open_requests,
+                   .retention_s = config->retention_s },
+        .signers = { .program = out->program,
+                     .state_dir = out->state_dir,
+                     .issuer = config->issuer_url,
+                     .audience = config->audience,
+                     .lifetime_max_s = config->token_lifetime_s,
+                     .development = config->development,
+                     .signers = out->signers,
+                     .count = config->signer_count },
+    };
+    return true;
+}

@@ -1,0 +1,16 @@
+/* From the configuration to what the layers want: they see no configuration, only their options. */
+#pragma once
+
+#include "config.h"
+#include "core/service.h"
+
+struct service_config {
+    struct service_options options;
+    struct signer_options signers[CONFIG_SIGNERS_MAX];
+    char program[4096];   /* issuerd-signer, beside the running program */
+    char state_dir[4096]; /* the directory of the store */
+};
+
+/* Borrows `config`. Fails with INTERNAL if the running program's own path cannot be read. */
+MUST_CHECK bool service_config_fill(struct service_config *out, const struct config *config,
+                                    struct error *err);

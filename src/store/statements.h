@@ -1,0 +1,55 @@
+/*
+ * The statements of every engine, in the SQL that SQLite and PostgreSQL share. Parameters first
+ * appear in the order of their numbers.
+ */
+#pragma once
+
+enum statement {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    RELEASE_PAIR,
+    CREATE_AUTHORIZATION,
+    APPROVE,
+    AUTHORIZATION_STATUS,
+    REDEEM,
+    APPEND_LEDGER,
+    HEARTBEAT,
+    PURGE_OPEN,
+    PURGE_DONE,
+    COUNT_OPEN,
+    FIND_CODE,
+    STATEMENT_COUNT,
+};
+
+/* A row lives in three stages: open (no code), approved (a code), done (redeemed, or never will
+ * be). keep_until_s is when nobody asks for it any more. The exchange itself touches no index. */
+static const char *const statements[STATEMENT_COUNT] = {
+    [BEGIN] = "BEGIN",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+    [RELEASE_PAIR] = "UPDATE authorizations SET pair_hash = NULL"
+                     " WHERE pair_hash = $1 AND expires_s <= $2",
+    [CREATE_AUTHORIZATION] =
+        "INSERT INTO authorizations (uuid, state, nonce, presentation_definition, pair_hash,"
+        " created_s, expires_s, keep_until_s) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+    [APPROVE] = "UPDATE authorizations SET holder_did = $1, scope = $2, code_hash = $3,"
+                " code_expires_s = $4, keep_until_s = $5"
+                " WHERE uuid = $6 AND code_hash IS NULL AND expires_s > $7"
+                " RETURNING id, state, nonce, presentation_definition",
+    [AUTHORIZATION_STATUS] = "SELECT code_hash IS NOT NULL FROM authorizations"
+                             " WHERE uuid = $1",
+    [REDEEM] = "UPDATE authorizations SET redeemed_s = $1, jti = $2"
+               " WHERE id = $3 AND code_hash = $4 AND redeemed_s IS NULL"
+               " AND code_expires_s > $1",
+    [APPEND_LEDGER] = "INSERT INTO ledger (kind, time_s, jti, kid, authorization_id, token_hash,"
+                      " subject_hash, expires_s) VALUES ('issued', $1, $2, $3, $4, $5, $6, $7)",
+    [HEARTBEAT] = "UPDATE heartbeat SET time_s = $1",
+    [PURGE_OPEN] = "DELETE FROM authorizations WHERE id IN (SELECT id FROM authorizations"
+                   " WHERE keep_until_s <= $1 AND code_hash IS NULL LIMIT $2)",
+    [PURGE_DONE] = "DELETE FROM authorizations WHERE id IN (SELECT id FROM authorizations"
+                   " WHERE keep_until_s <= $1 AND code_hash IS NOT NULL LIMIT $2)",
+    [COUNT_OPEN] = "SELECT count(*) FROM authorizations WHERE code_hash IS NULL",
+    [FIND_CODE] = "SELECT id, uuid, holder_did, scope, code_expires_s, redeemed_s IS NOT NULL"
+                  " FROM authorizations WHERE code_hash = $1",
+};

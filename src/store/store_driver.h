@@ -1,0 +1,46 @@
+/* What a storage engine implements: sqlite.c defines one; store.c picks by the URL's scheme. */
+#pragma once
+
+#include "store/store.h"
+
+typedef MUST_CHECK bool store_open_fn(const char *location, const struct store_options *options,
+                                      struct store **store_out, struct error *err);
+typedef void store_close_fn(struct store *store);
+typedef MUST_CHECK bool store_begin_fn(struct store *store, struct error *err);
+typedef MUST_CHECK bool store_commit_fn(struct store *store, struct error *err);
+typedef void store_rollback_fn(struct store *store);
+typedef MUST_CHECK bool store_create_authorization_fn(struct store *store,
+                                                      const struct new_authorization *new,
+                                                      struct error *err);
+typedef MUST_CHECK bool store_approve_fn(struct store *store, const struct approval *approval,
+                                         struct approved_authorization *approved_out,
+                                         struct error *err);
+typedef MUST_CHECK bool store_find_code_fn(struct store *store, const struct digest *code,
+                                           struct stored_code *code_out, struct error *err);
+typedef MUST_CHECK bool store_redeem_fn(struct store *store, const struct redemption *redemption,
+                                        struct error *err);
+typedef MUST_CHECK bool store_heartbeat_fn(struct store *store, int64_t now_s, struct error *err);
+typedef MUST_CHECK bool store_purge_fn(struct store *store, int64_t now_s, int limit,
+                                       struct error *err);
+
+struct store_driver {
+    const char *scheme; /* "sqlite" */
+    store_open_fn *open;
+    store_close_fn *close;
+    store_begin_fn *begin;
+    store_commit_fn *commit;
+    store_rollback_fn *rollback;
+    store_create_authorization_fn *create_authorization;
+    store_approve_fn *approve;
+    store_find_code_fn *find_code;
+    store_redeem_fn *redeem;
+    store_heartbeat_fn *heartbeat;
+    store_purge_fn *purge;
+};
+
+/* The first member of every engine's own store struct. */
+struct store {
+    const struct store_driver *driver;
+};
+
+extern const struct store_driver sqlite_driver;

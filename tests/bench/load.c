@@ -1,0 +1,754 @@
+/*
+ * The load generator: keep-alive connections over one epoll, in one thread, so that it leaves the
+ * two cores to the server it measures. It knows three requests, and all of a kind go through the
+ * same engine: a template with slots of fixed width, and a table with the text for each slot.
+ *
+ *   load prepare  makes codes: POST /api/v1/authorizations, then approve on the admin listener
+ *   load run      redeems them: each connection sends its next code as soon as it has its answer
+ *
+ * `run` counts what was answered before the clock stopped, and as a token only a 201. It ends
+ * with status 1 if any code got another answer, or none; also after the clock.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    CONNECTIONS_MAX = 10000,
+    REQUEST_MAX = 1024,
+    ANSWER_MAX = 8192,
+    SLOTS_MAX = 2,
+    STATUS_MAX = 600,
+    SILENCE_MS = 10000, /* no answer at all for so long: the server hangs */
+    CHUNK = 10000,      /* open authorization requests at a time: the server bounds them */
+    NONCE_WIDTH = 43,
+    CODE_WIDTH_MAX = 128,
+};
+
+__attribute__((format(printf, 1, 2))) static _Noreturn void die(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("load: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    exit(1);
+}
+
+static void *allocate(size_t count, size_t size)
+{
+    void *memory = calloc(count == 0 ? 1 : count, size);
+    if (memory == NULL) {
+        die("out of memory");
+    }
+    return memory;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Texts of one width: nonces, ids, codes. */
+
+struct table {
+    char *text;
+    size_t width;
+    size_t count;
+    size_t capacity;
+};
+
+static struct table table_new(size_t capacity)
+{
+    return (struct table){ .text = allocate(capacity, CODE_WIDTH_MAX), .capacity = capacity };
+}
+
+static const char *table_at(const struct table *table, size_t index)
+{
+    return table->text + index * table->width;
+}
+
+/* The first text sets the width. */
+static void table_add(struct table *table, const char *text, size_t width)
+{
+    if (table->count == 0) {
+        table->width = width;
+    }
+    if (table->count == table->capacity || width != table->width || width == 0
+        || width > CODE_WIDTH_MAX) {
+        die("a value of %zu characters does not fit among %zu of %zu", width, table->count,
+            table->width);
+    }
+    memcpy(table->text + table->count++ * table->width, text, width);
+}
+
+/* Requests: head and body, with SLOT where a text of the table goes. */
+
+#define SLOT "\x1f"
+
+struct template
+{
+    char text[REQUEST_MAX];
+    size_t length;
+    size_t slots[SLOTS_MAX];
+    size_t slot_count;
+};
+
+__attribute__((format(printf, 3, 4))) static void
+template_add(struct template *template, size_t slot_width, const char *format, ...)
+{
+    char piece[REQUEST_MAX];
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(piece, sizeof(piece), format, args);
+    va_end(args);
+    if (length < 0 || (size_t)length >= sizeof(piece)
+        || template->length + (size_t)length + SLOTS_MAX * CODE_WIDTH_MAX > REQUEST_MAX) {
+        die("a request is longer than %d bytes", REQUEST_MAX);
+    }
+    for (const char *c = piece; *c != '\0'; c++) {
+        if (*c == SLOT[0]) {
+            template->slots[template->slot_count++] = template->length;
+            template->length += slot_width;
+        } else {
+            template->text[template->length++] = *c;
+        }
+    }
+}
+
+/* One exchange of many: what to send, where, and what to make of an answer. */
+
+struct job {
+    const char *address; /* HOST:PORT */
+    struct template template;
+    const struct table *texts; /* text i goes into every slot of request i */
+    size_t first;              /* requests texts[first..end) */
+    size_t end;
+    size_t connections;
+    int64_t duration_ns; /* 0: until all are answered */
+    void (*on_answer)(struct job *job, int status, const char *body, int64_t took_ns, bool in_time);
+    void (*on_loss)(struct job *job); /* closed instead of answered */
+    struct table *results;
+    struct tally *tally;
+};
+
+struct connection {
+    int fd;
+    bool waiting; /* for an answer */
+    int64_t sent_ns;
+    size_t received;
+    size_t answer_length; /* 0: not known yet, the head is not complete */
+    size_t body_start;
+    int status;
+    bool closes;
+    char request[REQUEST_MAX];
+    char answer[ANSWER_MAX + 1];
+};
+
+struct engine {
+    struct job *job;
+    struct sockaddr_in address;
+    int epoll;
+    struct connection *connections;
+    size_t next;
+    size_t waiting;
+    int64_t stop_ns; /* INT64_MAX: no clock */
+};
+
+static struct sockaddr_in parse_address(const char *text)
+{
+    char host[64];
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    const char *colon = strrchr(text, ':');
+    int length = colon == NULL ? 0 : (int)(colon - text);
+    snprintf(host, sizeof(host), "%.*s", length, text);
+    if (colon == NULL || inet_pton(AF_INET, host, &address.sin_addr) != 1) {
+        die("%s is not an IPv4 HOST:PORT", text);
+    }
+    address.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
+    return address;
+}
+
+static void connection_open(struct engine *engine, struct connection *connection)
+{
+    const int one = 1;
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = connection };
+    connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connection->fd == -1
+        || connect(connection->fd, (struct sockaddr *)&engine->address, sizeof(engine->address))
+               != 0
+        || setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) != 0
+        || fcntl(connection->fd, F_SETFL, O_NONBLOCK) != 0
+        || epoll_ctl(engine->epoll, EPOLL_CTL_ADD, connection->fd, &event) != 0) {
+        die("connect to %s: %s", engine->job->address, strerror(errno));
+    }
+    connection->received = 0;
+    connection->answer_length = 0;
+}
+
+static void connection_lost(struct engine *engine, struct connection *connection)
+{
+    if (connection->waiting) {
+        connection->waiting = false;
+        engine->waiting--;
+        engine->job->on_loss(engine->job);
+    }
+}
+
+static void connection_reopen(struct engine *engine, struct connection *connection)
+{
+    close(connection->fd);
+    connection_open(engine, connection);
+}
+
+/* The socket's buffer is empty, as the answer before is complete, so one send() takes it all. */
+static void send_next(struct engine *engine, struct connection *connection, int64_t now)
+{
+    const struct job *job = engine->job;
+    if (engine->next == job->end || now >= engine->stop_ns) {
+        return;
+    }
+    const char *text = table_at(job->texts, engine->next++);
+    for (size_t i = 0; i < job->template.slot_count; i++) {
+        memcpy(connection->request + job->template.slots[i], text, job->texts->width);
+    }
+    connection->received = 0;
+    connection->answer_length = 0;
+    connection->waiting = true;
+    connection->sent_ns = now;
+    engine->waiting++;
+    ssize_t sent = send(connection->fd, connection->request, job->template.length, MSG_NOSIGNAL);
+    if (sent >= 0 && sent != (ssize_t)job->template.length) {
+        die("send: cut short");
+    }
+    if (sent < 0 && errno != EPIPE && errno != ECONNRESET) { /* these two show when it is read */
+        die("send: %s", strerror(errno));
+    }
+}
+
+/* Status, Content-Length and whether the server closes, once the head is there. */
+static void parse_head(struct connection *connection)
+{
+    char *head = connection->answer;
+    head[connection->received] = '\0';
+    char *end = strstr(head, "\r\n\r\n");
+    if (end == NULL) {
+        return;
+    }
+    *end = '\0';
+    const char *length = strcasestr(head, "\r\ncontent-length:");
+    if (strncmp(head, "HTTP/1.1 ", 9) != 0 || length == NULL) {
+        die("not an answer with a Content-Length: %.200s", head);
+    }
+    connection->status = (int)strtoul(head + 9, NULL, 10);
+    connection->body_start = (size_t)(end - head) + 4;
+    connection->answer_length =
+        connection->body_start + strtoul(length + strlen("\r\ncontent-length:"), NULL, 10);
+    connection->closes = strcasestr(head, "\r\nconnection: close") != NULL;
+    if (connection->status < 100 || connection->status >= STATUS_MAX
+        || connection->answer_length > ANSWER_MAX) {
+        die("status %d, %zu bytes: not an answer to take", connection->status,
+            connection->answer_length);
+    }
+}
+
+static void finish_answer(struct engine *engine, struct connection *connection, int64_t now)
+{
+    struct job *job = engine->job;
+    connection->answer[connection->answer_length] = '\0';
+    connection->waiting = false;
+    engine->waiting--;
+    job->on_answer(job, connection->status, connection->answer + connection->body_start,
+                   now - connection->sent_ns, now <= engine->stop_ns);
+    if (connection->closes) {
+        connection_reopen(engine, connection);
+    }
+    send_next(engine, connection, now);
+}
+
+static void on_readable(struct engine *engine, struct connection *connection)
+{
+    ssize_t got = recv(connection->fd, connection->answer + connection->received,
+                       ANSWER_MAX - connection->received, 0);
+    if (got < 0 && errno == EAGAIN) {
+        return;
+    }
+    if (got <= 0) {
+        connection_lost(engine, connection);
+        connection_reopen(engine, connection);
+        send_next(engine, connection, now_ns());
+        return;
+    }
+    connection->received += (size_t)got;
+    if (connection->answer_length == 0) {
+        parse_head(connection);
+    }
+    if (!connection->waiting || connection->received == ANSWER_MAX
+        || (connection->answer_length > 0 && connection->received > connection->answer_length)) {
+        die("more bytes than an answer has");
+    }
+    if (connection->answer_length > 0 && connection->received == connection->answer_length) {
+        finish_answer(engine, connection, now_ns());
+    }
+}
+
+static void engine_open(struct engine *engine)
+{
+    const struct job *job = engine->job;
+    engine->address = parse_address(job->address);
+    engine->epoll = epoll_create1(EPOLL_CLOEXEC);
+    engine->connections = allocate(job->connections, sizeof(struct connection));
+    for (size_t i = 0; i < job->connections; i++) {
+        memcpy(engine->connections[i].request, job->template.text, job->template.length);
+        connection_open(engine, &engine->connections[i]);
+    }
+}
+
+static void engine_close(struct engine *engine)
+{
+    for (size_t i = 0; i < engine->job->connections; i++) {
+        close(engine->connections[i].fd);
+    }
+    free(engine->connections);
+    close(engine->epoll);
+}
+
+/* Runs the job until its clock stops or all is sent, then until what is under way is answered.
+ * Returns the time from the first request to the clock's end or the last answer, whichever came
+ * first. */
+static int64_t run_job(struct job *job)
+{
+    struct engine engine = { .job = job, .next = job->first, .stop_ns = INT64_MAX };
+    struct epoll_event events[256];
+
+    engine_open(&engine);
+    int64_t start_ns = now_ns();
+    if (job->duration_ns > 0) {
+        engine.stop_ns = start_ns + job->duration_ns;
+    }
+    for (size_t i = 0; i < job->connections; i++) {
+        send_next(&engine, &engine.connections[i], now_ns());
+    }
+    while (engine.waiting > 0) {
+        int count = epoll_wait(engine.epoll, events, 256, SILENCE_MS);
+        if (count == 0) {
+            die("%zu requests without an answer for %d ms", engine.waiting, SILENCE_MS);
+        }
+        for (int i = 0; i < count; i++) {
+            on_readable(&engine, events[i].data.ptr);
+        }
+    }
+    int64_t end_ns = now_ns();
+    engine_close(&engine);
+    return (end_ns < engine.stop_ns ? end_ns : engine.stop_ns) - start_ns;
+}
+
+/* load prepare */
+
+struct options {
+    const char *public_address;
+    const char *admin_address;
+    const char *secret_file;
+    const char *out;
+    const char *codes;
+    size_t count;
+    size_t connections;
+    double seconds;
+    bool json;
+};
+
+/* The value of a string member whose name occurs once, and that needs no unescaping. */
+static const char *json_string(const char *body, const char *name, size_t *length_out)
+{
+    char quoted[64];
+    snprintf(quoted, sizeof(quoted), "\"%s\"", name);
+    const char *value = strstr(body, quoted);
+    if (value == NULL) {
+        return NULL;
+    }
+    value += strlen(quoted);
+    value += strspn(value, " :");
+    if (*value++ != '"') {
+        return NULL;
+    }
+    *length_out = strcspn(value, "\"");
+    return value;
+}
+
+static void take_string(struct job *job, int status, int wanted, const char *body, const char *name)
+{
+    size_t length = 0;
+    const char *value = status == wanted ? json_string(body, name, &length) : NULL;
+    if (value == NULL) {
+        die("prepare: %.40s... answered %d: %.300s", job->template.text, status, body);
+    }
+    table_add(job->results, value, length);
+}
+
+static void take_id(struct job *job, int status, const char *body, int64_t took_ns, bool in_time)
+{
+    (void)took_ns;
+    (void)in_time;
+    take_string(job, status, 201, body, "id");
+}
+
+static void take_code(struct job *job, int status, const char *body, int64_t took_ns, bool in_time)
+{
+    (void)took_ns;
+    (void)in_time;
+    take_string(job, status, 200, body, "code");
+}
+
+static void refuse_loss(struct job *job)
+{
+    die("prepare: %s closed a connection instead of answering", job->address);
+}
+
+/* The two parts that differ, and the lengths that follow from them. */
+static void add_post(struct template *template, size_t slot_width, const char *path,
+                     const char *address, const char *extra_head, const char *body,
+                     size_t body_slots)
+{
+    size_t body_length = strlen(body) + body_slots * slot_width - body_slots;
+    template_add(template, slot_width,
+                 "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n%s"
+                 "Content-Length: %zu\r\n\r\n%s",
+                 path, address, extra_head, body_length, body);
+}
+
+static struct table make_nonces(size_t count)
+{
+    uint64_t run = 0;
+    char text[NONCE_WIDTH + 1];
+    struct table nonces = table_new(count);
+    if (getrandom(&run, sizeof(run), 0) != (ssize_t)sizeof(run)) {
+        die("no random bytes");
+    }
+    for (size_t i = 0; i < count; i++) {
+        snprintf(text, sizeof(text), "bench-%016llx-%020zu", (unsigned long long)run, i);
+        table_add(&nonces, text, NONCE_WIDTH);
+    }
+    return nonces;
+}
+
+static struct table create(const struct options *options, const struct table *nonces, size_t first,
+                           size_t end)
+{
+    struct table ids = table_new(end - first);
+    struct job job = { .address = options->public_address,
+                       .texts = nonces,
+                       .first = first,
+                       .end = end,
+                       .connections = options->connections,
+                       .on_answer = take_id,
+                       .on_loss = refuse_loss,
+                       .results = &ids };
+    add_post(&job.template, NONCE_WIDTH, "/api/v1/authorizations", job.address, "",
+             "{\"state\":\"" SLOT "\",\"nonce\":\"" SLOT "\"}", 2);
+    run_job(&job);
+    return ids;
+}
+
+static void approve(const struct options *options, const struct table *ids, const char *secret,
+                    struct table *codes)
+{
+    char secret_header[400];
+    struct job job = { .address = options->admin_address,
+                       .texts = ids,
+                       .end = ids->count,
+                       .connections = options->connections,
+                       .on_answer = take_code,
+                       .on_loss = refuse_loss,
+                       .results = codes };
+    snprintf(secret_header, sizeof(secret_header), "x-client-secret: %s\r\n", secret);
+    add_post(&job.template, ids->width, "/api/v1/authorizations/" SLOT "/approve", job.address,
+             secret_header,
+             "{\"holder_did\":\"did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK\"}", 0);
+    run_job(&job);
+}
+
+static void read_line(const char *path, char *line, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL || fgets(line, (int)size, file) == NULL) {
+        die("cannot read %s", path);
+    }
+    fclose(file);
+    line[strcspn(line, "\n")] = '\0';
+}
+
+static void write_codes(const char *path, const struct table *codes)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    FILE *file = fd == -1 ? NULL : fdopen(fd, "w");
+    if (file == NULL) {
+        die("cannot write %s: %s", path, strerror(errno));
+    }
+    for (size_t i = 0; i < codes->count; i++) {
+        fprintf(file, "%.*s\n", (int)codes->width, table_at(codes, i));
+    }
+    if (fclose(file) != 0) {
+        die("cannot write %s: %s", path, strerror(errno));
+    }
+}
+
+static int prepare(const struct options *options)
+{
+    char secret[300];
+    struct table nonces = make_nonces(options->count);
+    struct table codes = table_new(options->count);
+
+    read_line(options->secret_file, secret, sizeof(secret));
+    for (size_t first = 0; first < options->count; first += CHUNK) {
+        size_t end = first + CHUNK < options->count ? first + CHUNK : options->count;
+        struct table ids = create(options, &nonces, first, end);
+        approve(options, &ids, secret, &codes);
+        free(ids.text);
+    }
+    write_codes(options->out, &codes);
+    printf("codes=%zu\n", codes.count);
+    free(nonces.text);
+    free(codes.text);
+    return 0;
+}
+
+/* load run */
+
+struct tally {
+    size_t tokens;               /* 201 in time */
+    size_t statuses[STATUS_MAX]; /* all other answers, whenever they came */
+    size_t others;
+    size_t lost;
+    int64_t *latencies_ns;
+};
+
+static void count_answer(struct job *job, int status, const char *body, int64_t took_ns,
+                         bool in_time)
+{
+    struct tally *tally = job->tally;
+    (void)body;
+    if (status != 201) {
+        tally->statuses[status]++;
+        tally->others++;
+    } else if (in_time) {
+        tally->latencies_ns[tally->tokens++] = took_ns;
+    }
+}
+
+static void count_loss(struct job *job)
+{
+    job->tally->lost++;
+}
+
+static struct table read_codes(const char *path, size_t count_max)
+{
+    char line[CODE_WIDTH_MAX + 2];
+    size_t capacity = 0;
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        die("cannot read %s: %s", path, strerror(errno));
+    }
+    while (fgets(line, sizeof(line), file) != NULL) {
+        capacity++;
+    }
+    rewind(file);
+    struct table codes = table_new(capacity);
+    while (codes.count < count_max && fgets(line, sizeof(line), file) != NULL) {
+        table_add(&codes, line, strcspn(line, "\n"));
+    }
+    fclose(file);
+    if (codes.count == 0) {
+        die("no codes in %s", path);
+    }
+    return codes;
+}
+
+static int compare_latencies(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a;
+    int64_t right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+static double percentile_ms(const struct tally *tally, size_t percent)
+{
+    return tally->tokens == 0
+             ? 0.0
+             : (double)tally->latencies_ns[(tally->tokens - 1) * percent / 100] / 1e6;
+}
+
+static double cpu_us(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6
+         + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+/* One line: name=value pairs, or the same as a JSON object. */
+static void print_field(bool json, const char *name, double value, int decimals)
+{
+    static bool is_first = true;
+    const char *before = json ? ", \"" : " ";
+    printf("%s%s%s%.*f", is_first ? (json ? "{\"" : "") : before, name, json ? "\": " : "=",
+           decimals, value);
+    is_first = false;
+}
+
+static void print_results(const struct options *options, const struct tally *tally,
+                          int64_t elapsed_ns, bool ran_out, double load_cpu_us)
+{
+    const bool json = options->json;
+    const double seconds = (double)elapsed_ns / 1e9;
+    const double tokens = (double)tally->tokens;
+    char name[16];
+
+    print_field(json, "connections", (double)options->connections, 0);
+    print_field(json, "seconds", seconds, 3);
+    print_field(json, "tokens", tokens, 0);
+    print_field(json, "tokens_per_s", tokens / seconds, 1);
+    print_field(json, "p50_ms", percentile_ms(tally, 50), 3);
+    print_field(json, "p99_ms", percentile_ms(tally, 99), 3);
+    print_field(json, "max_ms", percentile_ms(tally, 100), 3);
+    print_field(json, "load_cpu_us", tokens > 0 ? load_cpu_us / tokens : 0.0, 1);
+    print_field(json, "ran_out", ran_out ? 1.0 : 0.0, 0);
+    print_field(json, "lost", (double)tally->lost, 0);
+    print_field(json, "other", (double)tally->others, 0);
+    for (int status = 0; status < STATUS_MAX; status++) {
+        if (tally->statuses[status] > 0) {
+            snprintf(name, sizeof(name), "status_%d", status);
+            print_field(json, name, (double)tally->statuses[status], 0);
+        }
+    }
+    puts(json ? "}" : "");
+}
+
+static int run(const struct options *options)
+{
+    struct table codes = read_codes(options->codes, options->count > 0 ? options->count : SIZE_MAX);
+    struct tally tally = { .latencies_ns = allocate(codes.count, sizeof(int64_t)) };
+    struct job job = { .address = options->public_address,
+                       .texts = &codes,
+                       .end = codes.count,
+                       .connections = options->connections,
+                       .duration_ns = (int64_t)(options->seconds * 1e9),
+                       .on_answer = count_answer,
+                       .on_loss = count_loss,
+                       .tally = &tally };
+    add_post(&job.template, codes.width, "/api/v1/tokens", job.address, "",
+             "{\"authorization_code\":\"" SLOT "\"}", 1);
+
+    double cpu_before_us = cpu_us();
+    int64_t elapsed_ns = run_job(&job);
+    double load_cpu_us = cpu_us() - cpu_before_us;
+    bool ran_out = options->count == 0 && elapsed_ns < job.duration_ns;
+    if (ran_out) {
+        fprintf(stderr, "load: the codes ran out after %.3f s\n", (double)elapsed_ns / 1e9);
+    }
+    qsort(tally.latencies_ns, tally.tokens, sizeof(int64_t), compare_latencies);
+    print_results(options, &tally, elapsed_ns, ran_out, load_cpu_us);
+    free(tally.latencies_ns);
+    free(codes.text);
+    return tally.others == 0 && tally.lost == 0 ? 0 : 1;
+}
+
+static _Noreturn void usage(void)
+{
+    fputs("usage: load prepare --public HOST:PORT --admin HOST:PORT --secret-file FILE --count N\n"
+          "                    --connections C --out FILE\n"
+          "       load run --public HOST:PORT --codes FILE --connections C\n"
+          "                [--seconds S] [--count N] [--json]\n",
+          stderr);
+    exit(2);
+}
+
+static struct options parse_options(int argc, char **argv)
+{
+    static const struct option known[] = {
+        { "public", required_argument, NULL, 'p' },
+        { "admin", required_argument, NULL, 'a' },
+        { "secret-file", required_argument, NULL, 'f' },
+        { "out", required_argument, NULL, 'o' },
+        { "codes", required_argument, NULL, 'k' },
+        { "count", required_argument, NULL, 'n' },
+        { "connections", required_argument, NULL, 'c' },
+        { "seconds", required_argument, NULL, 's' },
+        { "json", no_argument, NULL, 'j' },
+        { NULL, 0, NULL, 0 },
+    };
+    struct options options = { .connections = 1 };
+    int option;
+    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        switch (option) {
+        case 'p':
+            options.public_address = optarg;
+            break;
+        case 'a':
+            options.admin_address = optarg;
+            break;
+        case 'f':
+            options.secret_file = optarg;
+            break;
+        case 'o':
+            options.out = optarg;
+            break;
+        case 'k':
+            options.codes = optarg;
+            break;
+        case 'n':
+            options.count = strtoul(optarg, NULL, 10);
+            break;
+        case 'c':
+            options.connections = strtoul(optarg, NULL, 10);
+            break;
+        case 's':
+            options.seconds = strtod(optarg, NULL);
+            break;
+        case 'j':
+            options.json = true;
+            break;
+        default:
+            usage();
+        }
+    }
+    if (optind != argc || options.public_address == NULL || options.connections < 1
+        || options.connections > CONNECTIONS_MAX || options.seconds < 0) {
+        usage();
+    }
+    return options;
+}
+
+int main(int argc, char **argv)
+{
+    const char *mode = argc > 1 ? argv[1] : "";
+    if (argc < 2) {
+        usage();
+    }
+    struct options options = parse_options(argc - 1, argv + 1);
+    if (strcmp(mode, "prepare") == 0 && options.admin_address != NULL && options.count > 0
+        && options.secret_file != NULL && options.out != NULL) {
+        return prepare(&options);
+    }
+    if (strcmp(mode, "run") == 0 && options.codes != NULL) {
+        return run(&options);
+    }
+    usage();
+}

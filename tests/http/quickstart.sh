@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# provisioning/quickstart.sh, as a newcomer would run it: from another folder, in a path with spaces,
+# twice, and what it has to refuse.
+#
+#   quickstart.sh BUILD-DIR
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+build=$(cd "$1" && pwd)
+place=$(mktemp -d)
+server=''
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$place"' EXIT
+cd "$place"
+
+fail() {
+    echo "FAILED: $*"
+    cat "$place/out" "$place/err" 2>/dev/null
+    cat "$place/an instance/issuerd.log" 2>/dev/null
+    exit 1
+}
+
+quickstart() { # everything it says goes to out and err
+    "$root/provisioning/quickstart.sh" --no-install --build-dir "$build" --dir "an instance" "$@" \
+        >"$place/out" 2>"$place/err"
+}
+
+expect() { grep -qE -- "$1" "$place/$2" || fail "$2 lacks: $1"; }
+
+# The token is verified, and the code tried again refused.
+quickstart --port 0 --admin-port 0 || fail "the first run"
+expect '^  verified$' out
+expect '^  400 \{' out
+
+# Secrets are for their owner, and nothing of them reached the screen or the log.
+for secret in pin so-pin client-secret; do
+    [ "$(stat -c %a "an instance/$secret")" = 600 ] || fail "$secret is open to others"
+    ! grep -rqF -f "an instance/$secret" out err "an instance/issuerd.log" "an instance/issuerd.conf" ||
+        fail "$secret was shown"
+done
+! grep -qE 'eyJ[A-Za-z0-9_-]{20}' out err "an instance/issuerd.log" || fail "a token was shown"
+
+# The second run keeps token, key and secrets.
+cp "an instance/pin" pin
+grep -o '"kid":"[^"]*"' out >kid
+quickstart || fail "the second run"
+expect '^token: issuerd is there$' out
+expect '^key: issuerd-es256 is there$' out
+expect '^  verified$' out
+cmp -s pin "an instance/pin" || fail "the PIN changed"
+grep -qF "$(head -n 1 kid)" out || fail "the key changed"
+
+# Another algorithm on the same token, and any setting.
+quickstart --alg PS256 --set tokens.lifetime_s=600 --set "signer main.sessions=3" || fail "PS256"
+expect '"alg": ?"PS256"' out
+expect '"expires_in":600' out
+expect '^  verified$' out
+grep -qx 'sessions = 3' "an instance/issuerd.conf" || fail "--set signer main.sessions"
+
+# A setting that issuerd refuses leaves the configuration as it was.
+cp "an instance/issuerd.conf" before
+! quickstart --set tokens.no_such_name=1 || fail "an unknown setting was taken"
+expect 'no_such_name' err
+cmp -s before "an instance/issuerd.conf" || fail "a refused setting was kept"
+
+# --serve: one line on stdout, and it is the server itself that a signal reaches.
+"$root/provisioning/quickstart.sh" --no-install --build-dir "$build" --dir "an instance" --serve \
+    >out 2>err &
+server=$!
+for _ in $(seq 300); do
+    if [ -s out ] || ! kill -0 "$server" 2>/dev/null; then break; fi
+    sleep 0.1
+done
+[ "$(wc -l <out)" -eq 1 ] || fail "--serve: stdout should hold the ready line alone"
+expect '^issuerd ready: public http://127\.0\.0\.1:[0-9]+ admin http://127\.0\.0\.1:[0-9]+$' out
+
+# A port that is taken is named, with the option that helps.
+port=$(sed -E 's/.*public http:\/\/127\.0\.0\.1:([0-9]+) .*/\1/' out)
+if "$root/provisioning/quickstart.sh" --no-install --build-dir "$build" --dir other \
+    --port "$port" --admin-port 0 >out 2>err; then
+    fail "a taken port was not noticed"
+fi
+expect "port $port is taken.*--port" err
+
+kill -TERM "$server"
+wait "$server" || fail "issuerd ended with status $?"
+server=''
+echo "quickstart: all well"

@@ -1,0 +1,327 @@
+/*
+ * JWKs and thumbprints against published vectors (RFC 7638 3.1, RFC 7515 A.3) and against
+ * thumbprints that jwcrypto computed; and the keys that get none.
+ */
+#include "jose/jwk.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/param_build.h>
+
+#include "base/base64url.h"
+#include "base/json_check.h"
+#include "base/memory.h"
+#include "support/run.h"
+
+#define RFC7638_N                                                                                  \
+    "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECP" \
+    "ebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY" \
+    "368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0f" \
+    "M4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"
+
+struct point {
+    const char *x;
+    const char *y;
+    const char *kid;
+};
+
+static const struct point RFC7515 = { "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+                                      "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+                                      "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U" };
+static const struct point ZERO_X = { "AFVDiUrz0A7X10Cr29dclrBod7eH219w7qeLkKjXwAo",
+                                     "u0yFo9jqKe-q-iRAaRLdhNWxTcMr9lbvbGvVil2UP5I",
+                                     "7Yxe6c_3bAa6kiaK1G-BZmi9EeNsUmlcbdnrtLeuK4E" };
+static const struct point ZERO_Y = { "mGriUG8f8QTQQjCGHY9LSY9LxMbQCbMPdUTcEpuC0o0",
+                                     "ADzMwKZGDgrjKKTZfTx7YdhvxiicGJ8lJREMRBuwfpc",
+                                     "WZsjbh58q8kl1WsGShqtiycImZtCgGbukDn4RAacMig" };
+
+static struct {
+    EVP_PKEY *key;
+    struct jwk jwk;
+    struct error err;
+} fixture;
+
+static void clear(void)
+{
+    memset(&fixture, 0, sizeof(fixture));
+}
+
+static void free_key(void)
+{
+    EVP_PKEY_free(take(fixture.key));
+}
+
+static void use_key(EVP_PKEY *key)
+{
+    free_key();
+    fixture.key = key;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(key);
+}
+
+static EVP_PKEY *public_key(const char *type, OSSL_PARAM *params)
+{
+    EVP_PKEY *key = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+    if (EVP_PKEY_fromdata_init(context) == 1) {
+        (void)EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, params);
+    }
+    EVP_PKEY_CTX_free(context);
+    return key;
+}
+
+static EVP_PKEY *p256_key(const struct point *point)
+{
+    char group[] = "prime256v1";
+    uint8_t octets[65] = { 4 };
+    size_t length;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, octets, sizeof(octets)),
+        OSSL_PARAM_construct_end(),
+    };
+    return base64url_decode(point->x, strlen(point->x), octets + 1, 32, &length)
+                && base64url_decode(point->y, strlen(point->y), octets + 33, 32, &length)
+             ? public_key("EC", params)
+             : NULL;
+}
+
+static EVP_PKEY *rsa_key_of(const uint8_t *modulus, size_t length, unsigned long exponent)
+{
+    BIGNUM *n = BN_bin2bn(modulus, (int)length, NULL);
+    BIGNUM *e = BN_new();
+    OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+    OSSL_PARAM *params = NULL;
+    EVP_PKEY *key = NULL;
+
+    if (BN_set_word(e, exponent) == 1
+        && OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n) == 1
+        && OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e) == 1
+        && (params = OSSL_PARAM_BLD_to_param(builder)) != NULL) {
+        key = public_key("RSA", params);
+    }
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(builder);
+    BN_free(e);
+    BN_free(n);
+    return key;
+}
+
+/* A public key with a modulus of so many bits, all of them ones: enough to be described. */
+static EVP_PKEY *rsa_key(unsigned bits, unsigned long exponent)
+{
+    uint8_t modulus[1024];
+    const size_t length = (bits + 7) / 8;
+    memset(modulus, 0xff, sizeof(modulus));
+    modulus[0] = (uint8_t)(0xff >> (8 * length - bits));
+    return rsa_key_of(modulus, length, exponent);
+}
+
+static EVP_PKEY *rfc7638_key(void)
+{
+    uint8_t modulus[256];
+    size_t length;
+    return base64url_decode(RFC7638_N, strlen(RFC7638_N), modulus, sizeof(modulus), &length)
+             ? rsa_key_of(modulus, length, 65537)
+             : NULL;
+}
+
+static bool describes(enum jose_algorithm algorithm)
+{
+    return jwk_from_key(fixture.key, algorithm, &fixture.jwk, &fixture.err);
+}
+
+static void assert_refused(enum jose_algorithm algorithm)
+{
+    CU_ASSERT_FALSE(describes(algorithm));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_KEY_POLICY);
+}
+
+static void test_an_rsa_key_has_the_thumbprint_of_the_rfc(void)
+{
+    use_key(rfc7638_key());
+    CU_ASSERT_TRUE_FATAL(describes(JOSE_RS256));
+    CU_ASSERT_STRING_EQUAL(fixture.jwk.kid, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    CU_ASSERT_STRING_EQUAL(fixture.jwk.json,
+                           "{\"kty\":\"RSA\",\"use\":\"sig\",\"alg\":\"RS256\","
+                           "\"kid\":\"NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs\","
+                           "\"n\":\"" RFC7638_N "\",\"e\":\"AQAB\"}");
+}
+
+static void test_the_algorithm_does_not_change_the_thumbprint(void)
+{
+    use_key(rfc7638_key());
+    CU_ASSERT_TRUE_FATAL(describes(JOSE_PS256));
+    CU_ASSERT_STRING_EQUAL(fixture.jwk.kid, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    CU_ASSERT_PTR_NOT_NULL(strstr(fixture.jwk.json, "\"alg\":\"PS256\""));
+}
+
+static void assert_point_described(const struct point *point)
+{
+    char expected[JWK_MAX];
+
+    use_key(p256_key(point));
+    CU_ASSERT_TRUE_FATAL(describes(JOSE_ES256));
+    (void)snprintf(expected, sizeof(expected),
+                   "{\"kty\":\"EC\",\"use\":\"sig\",\"alg\":\"ES256\",\"kid\":\"%s\","
+                   "\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\"}",
+                   point->kid, point->x, point->y);
+    CU_ASSERT_STRING_EQUAL(fixture.jwk.json, expected);
+    CU_ASSERT_STRING_EQUAL(fixture.jwk.kid, point->kid);
+}
+
+static void test_a_p256_key_is_described(void)
+{
+    assert_point_described(&RFC7515);
+}
+
+static void test_coordinates_keep_their_leading_zeros(void)
+{
+    assert_point_described(&ZERO_X);
+    assert_point_described(&ZERO_Y);
+}
+
+static void test_a_compressed_point_is_the_same_key(void)
+{
+    use_key(p256_key(&RFC7515));
+    CU_ASSERT_EQUAL(EVP_PKEY_set_utf8_string_param(
+                        fixture.key, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, "compressed"),
+                    1);
+    CU_ASSERT_TRUE_FATAL(describes(JOSE_ES256));
+    CU_ASSERT_STRING_EQUAL(fixture.jwk.kid, RFC7515.kid);
+}
+
+static void test_a_private_key_shows_only_its_public_half(void)
+{
+    use_key(EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256"));
+    CU_ASSERT_TRUE_FATAL(describes(JOSE_ES256));
+    CU_ASSERT_PTR_NULL(strstr(fixture.jwk.json, "\"d\":"));
+
+    EVP_PKEY *half = jwk_public_half(fixture.key);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(half);
+    BIGNUM *private_number = NULL;
+    CU_ASSERT_EQUAL(EVP_PKEY_eq(half, fixture.key), 1);
+    CU_ASSERT_EQUAL(EVP_PKEY_get_bn_param(half, OSSL_PKEY_PARAM_PRIV_KEY, &private_number), 0);
+    EVP_PKEY_free(half);
+}
+
+static void test_the_largest_key_fits_and_is_strict_json(void)
+{
+    use_key(rsa_key(4096, ~0UL));
+    CU_ASSERT_TRUE_FATAL(describes(JOSE_PS256));
+    CU_ASSERT_TRUE(json_check(fixture.jwk.json, strlen(fixture.jwk.json), &fixture.err));
+}
+
+static void test_a_modulus_is_written_without_a_leading_zero(void)
+{
+    use_key(rsa_key(2049, 65537));
+    CU_ASSERT_TRUE_FATAL(describes(JOSE_RS256));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fixture.jwk.json, "\"n\":\"Af__"));
+}
+
+static void test_a_modulus_of_another_size_is_refused(void)
+{
+    static const unsigned BITS[] = { 1024, 2047, 4097, 8192 };
+    for (size_t i = 0; i < COUNT_OF(BITS); i++) {
+        use_key(rsa_key(BITS[i], 65537));
+        assert_refused(JOSE_RS256);
+        assert_refused(JOSE_PS256);
+    }
+    use_key(rsa_key(2048, 65537));
+    CU_ASSERT_TRUE(describes(JOSE_RS256));
+}
+
+static void test_a_small_or_even_exponent_is_refused(void)
+{
+    static const unsigned long EXPONENTS[] = { 1, 3, 17, 257, 65535, 65536, 65538, 0x100000000 };
+    for (size_t i = 0; i < COUNT_OF(EXPONENTS); i++) {
+        use_key(rsa_key(2048, EXPONENTS[i]));
+        assert_refused(JOSE_PS256);
+    }
+    use_key(rsa_key(2048, 0x100000001));
+    CU_ASSERT_TRUE(describes(JOSE_PS256));
+}
+
+static void test_a_key_of_another_kind_is_refused(void)
+{
+    use_key(p256_key(&RFC7515));
+    assert_refused(JOSE_RS256);
+    assert_refused(JOSE_PS256);
+    assert_refused(JOSE_ALGORITHM_NONE);
+    use_key(rfc7638_key());
+    assert_refused(JOSE_ES256);
+    assert_refused(JOSE_ALGORITHM_NONE);
+}
+
+static void test_other_curves_are_refused(void)
+{
+    static const char *const CURVES[] = { "P-384", "P-521", "secp256k1", "brainpoolP256r1" };
+    for (size_t i = 0; i < COUNT_OF(CURVES); i++) {
+        use_key(EVP_PKEY_Q_keygen(NULL, NULL, "EC", CURVES[i]));
+        assert_refused(JOSE_ES256);
+        CU_ASSERT_EQUAL(jwk_default_algorithm(fixture.key), JOSE_ALGORITHM_NONE);
+    }
+    use_key(EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
+    assert_refused(JOSE_ES256);
+    CU_ASSERT_EQUAL(jwk_default_algorithm(fixture.key), JOSE_ALGORITHM_NONE);
+}
+
+static void test_a_key_without_a_public_half_is_refused(void)
+{
+    use_key(EVP_PKEY_new());
+    assert_refused(JOSE_ES256);
+}
+
+static void test_the_key_chooses_its_algorithm(void)
+{
+    use_key(p256_key(&RFC7515));
+    CU_ASSERT_EQUAL(jwk_default_algorithm(fixture.key), JOSE_ES256);
+    use_key(rfc7638_key());
+    CU_ASSERT_EQUAL(jwk_default_algorithm(fixture.key), JOSE_PS256);
+}
+
+static void test_algorithms_are_known_by_their_exact_names(void)
+{
+    static const char *const STRANGERS[] = { "",      "none",   "es256",  "ES256 ", " ES256",
+                                             "HS256", "ES256K", "ES2560", "ES25",   "PS384" };
+
+    CU_ASSERT_EQUAL(jose_algorithm_from_name("ES256"), JOSE_ES256);
+    CU_ASSERT_EQUAL(jose_algorithm_from_name("RS256"), JOSE_RS256);
+    CU_ASSERT_EQUAL(jose_algorithm_from_name("PS256"), JOSE_PS256);
+    CU_ASSERT_STRING_EQUAL(jose_algorithm_name(JOSE_PS256), "PS256");
+    CU_ASSERT_STRING_EQUAL(jose_algorithm_name(JOSE_ALGORITHM_NONE), "");
+    for (size_t i = 0; i < COUNT_OF(STRANGERS); i++) {
+        CU_ASSERT_EQUAL(jose_algorithm_from_name(STRANGERS[i]), JOSE_ALGORITHM_NONE);
+    }
+}
+
+int main(void)
+{
+    CU_TestInfo tests[] = {
+        { "an RSA key has the thumbprint of the RFC",
+          test_an_rsa_key_has_the_thumbprint_of_the_rfc },
+        { "the algorithm does not change the thumbprint",
+          test_the_algorithm_does_not_change_the_thumbprint },
+        { "a P-256 key is described", test_a_p256_key_is_described },
+        { "coordinates keep their leading zeros", test_coordinates_keep_their_leading_zeros },
+        { "a compressed point is the same key", test_a_compressed_point_is_the_same_key },
+        { "a private key shows only its public half",
+          test_a_private_key_shows_only_its_public_half },
+        { "the largest key fits and is strict JSON", test_the_largest_key_fits_and_is_strict_json },
+        { "a modulus is written without a leading zero",
+          test_a_modulus_is_written_without_a_leading_zero },
+        { "a modulus of another size is refused", test_a_modulus_of_another_size_is_refused },
+        { "a small or even exponent is refused", test_a_small_or_even_exponent_is_refused },
+        { "a key of another kind is refused", test_a_key_of_another_kind_is_refused },
+        { "other curves are refused", test_other_curves_are_refused },
+        { "a key without a public half is refused", test_a_key_without_a_public_half_is_refused },
+        { "the key chooses its algorithm", test_the_key_chooses_its_algorithm },
+        { "algorithms are known by their exact names",
+          test_algorithms_are_known_by_their_exact_names },
+        CU_TEST_INFO_NULL,
+    };
+    return run_suite("jwk", clear, free_key, tests);
+}
