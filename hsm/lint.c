@@ -8,7 +8,7 @@
 #include "base/base64url.h"
 #include "base/json_check.h"
 #include "base/memory.h"
-#include "hsm/signer.h"
+#include "hsm/wire.h"
 
 DEFINE_RELEASE(release_json, cJSON, cJSON_Delete)
 

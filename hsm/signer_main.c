@@ -146,6 +146,7 @@ static void harden(void)
 #ifndef SANITIZED
     (void)prctl(PR_SET_DUMPABLE, 0);
 #endif
+    throughput_scheduling();
     static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE }; /* our parent ends us */
     for (size_t i = 0; i < COUNT_OF(ignored); i++) {
         (void)signal(ignored[i], SIG_IGN);
@@ -282,6 +283,9 @@ int main(void)
     const bool good = run_mode(&options, &err);
     if (!good && err.code == ERROR_NONE) {
         (void)!fail(&err, ERROR_INTERNAL, "the key's header does not fit");
+    }
+    if (good) {
+        err = (struct error){ .code = ERROR_NONE };
     }
     send_ready(&err);
     if (good && launch.mode == WIRE_SERVE) {

@@ -90,6 +90,7 @@ static void harden(void)
 #ifndef SANITIZED
     (void)prctl(PR_SET_DUMPABLE, 0);
 #endif
+    throughput_scheduling();
     (void)umask(077);
     (void)signal(SIGPIPE, SIG_IGN);
 }

@@ -1,5 +1,6 @@
 #include "core/code_table.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,6 +201,7 @@ void code_table_release(struct code_table *self, const struct digest *code, enum
     struct entry **place = find(self, code);
     struct entry *entry = *place;
 
+    assert(entry != NULL); /* a claimed entry is never evicted */
     entry->claimed = false;
     entry->spent = entry->spent || fate == CODE_IS_SPENT;
     if (!entry->known || fate == CODE_IN_DOUBT) {

@@ -189,8 +189,8 @@ static int run_ceremony(const struct signers_options *signers, const struct argu
                                                      .so_pin_file = arguments->so_pin_file,
                                                      .rsa_bits = arguments->rsa_bits };
     struct error err = { .code = ERROR_NONE };
-    struct signer_key key;
-    size_t index;
+    struct signer_key key = { .kid = "" };
+    size_t index = 0;
 
     if (!find_signer(signers, arguments->words[2], &index, &err)
         || !signer_run_ceremony(signers, index, &options, &key, &err)) {

@@ -131,7 +131,7 @@ static void log_reply(const struct error *err, const struct appearance *shown, c
 static void copy_plain(char *out, size_t size, const char *in)
 {
     size_t i = 0;
-    for (; in[i] != '\0' && i < size - 1; i++) {
+    for (; i < size - 1 && in[i] != '\0'; i++) {
         out[i] = in[i] >= 0x20 && in[i] < 0x7f ? in[i] : '?';
     }
     out[i] = '\0';
