@@ -120,10 +120,13 @@ bool signer_is_stuck(struct signer *self, int64_t now_ns)
     bool stuck = false;
 
     pthread_mutex_lock(&self->lock);
+    const bool silent = now_ns - self->answered_ns > limit_ns;
     for (unsigned i = 0; i <= self->options->queue && !stuck; i++) {
         const struct signer_slot *slot = &self->slots[i];
-        stuck = slot->sequence != 0 && now_ns - slot->sent_ns > limit_ns
-             && (self->answered_sequence > slot->sequence || now_ns - self->answered_ns > limit_ns);
+        const int64_t age_ns = now_ns - slot->sent_ns;
+        const bool overtaken = self->answered_sequence > slot->sequence;
+        stuck = slot->sequence != 0
+             && ((silent && age_ns > limit_ns) || (overtaken && age_ns > 2 * limit_ns));
     }
     pthread_mutex_unlock(&self->lock);
     return stuck;

@@ -10,11 +10,10 @@ set -euo pipefail
 
 packages_of() {
     case $1 in
-    # libcunit1-dev is here because CMake looks for it when it configures the tests.
     build) echo gcc libc6-dev cmake make pkg-config libmicrohttpd-dev libcjson-dev libssl-dev \
-        libp11-dev libp11-kit-dev libinih-dev libsqlite3-dev libcunit1-dev ;;
+        libp11-dev libp11-kit-dev libinih-dev libsqlite3-dev ;;
     run) echo softhsm2 curl jq jose ;;
-    test) echo clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck binutils \
+    test) echo libcunit1-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck binutils \
         opensc procps python3 ;;
     *)
         echo "packages.sh: no group \"$1\": build, run and test are" >&2

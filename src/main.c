@@ -174,7 +174,7 @@ static bool start(struct running *running, const struct config *config, struct e
     return true;
 }
 
-/* Both stop accepting before either is waited for. */
+/* The admin listener last: health is told while the public one drains. */
 static void drain(struct running *running)
 {
     const int64_t deadline_ns = monotonic_ns() + DRAIN_S * NS_PER_S;
