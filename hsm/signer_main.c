@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -23,6 +21,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "hsm/key_provider.h"
 #include "hsm/lint.h"
@@ -34,6 +33,7 @@ static struct wire_launch launch;
 static struct device_key *key;
 static struct signer_key identity;
 static struct lint_policy policy;
+static struct jws_verifier *own_verifier; /* the workers' are clones of it */
 
 /* ---- one signature ---- */
 
@@ -118,7 +118,7 @@ static void *worker_run(void *argument)
     struct error err = { .code = ERROR_NONE };
     struct wire_request request;
 
-    if (!jws_verifier_new(key->public_key, key->algorithm, &verifier, &err)) {
+    if (!jws_verifier_clone(own_verifier, &verifier, &err)) {
         die(&err);
     }
     while (receive_request(&request)) {
@@ -137,17 +137,10 @@ static void *worker_run(void *argument)
 
 /* ---- start ---- */
 
-/* Nothing of us goes to a core file, a debugger or swap. Locking memory is best effort: it needs
- * a limit (LimitMEMLOCK) that a plain shell does not have. */
-static void harden(void)
+/* Our parent ends us, when it has no more use for us. */
+static void ignore_signals(void)
 {
-    const struct rlimit none = { 0, 0 };
-    (void)setrlimit(RLIMIT_CORE, &none);
-#ifndef SANITIZED
-    (void)prctl(PR_SET_DUMPABLE, 0);
-#endif
-    throughput_scheduling();
-    static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE }; /* our parent ends us */
+    static const int ignored[] = { SIGINT, SIGTERM, SIGHUP };
     for (size_t i = 0; i < COUNT_OF(ignored); i++) {
         (void)signal(ignored[i], SIG_IGN);
     }
@@ -177,21 +170,23 @@ static bool describe(struct error *err)
     return !header.overflowed && !encoded.overflowed;
 }
 
-/* Each session proves itself before it counts. */
+/* Each session proves itself before it counts; by OpenSSL's own verification, before the verifier
+ * is prepared for many. */
 static bool prove_sessions(struct error *err)
 {
-    struct jws_verifier *verifier = NULL;
-    bool good = jws_verifier_new(key->public_key, key->algorithm, &verifier, err);
-
-    for (unsigned worker = 0; good && worker < launch.sessions; worker++) {
+    if (!jws_verifier_new(key->public_key, key->algorithm, &own_verifier, err)) {
+        return false;
+    }
+    for (unsigned worker = 0; worker < launch.sessions; worker++) {
         char input[64];
         struct signature signature;
         uint32_t sign_ns;
-        good = sign_and_verify(worker, verifier, input, self_test_input(input), &signature,
-                               &sign_ns, err);
+        if (!sign_and_verify(worker, own_verifier, input, self_test_input(input), &signature,
+                             &sign_ns, err)) {
+            return false;
+        }
     }
-    jws_verifier_free(verifier);
-    return good;
+    return true;
 }
 
 static bool check_scheme(const struct key_provider *provider, struct error *err)
@@ -267,7 +262,8 @@ int main(void)
 {
     struct error err = { .code = ERROR_NONE };
 
-    harden();
+    process_harden();
+    ignore_signals();
     if (!receive_launch()) {
         (void)fprintf(stderr, "issuerd-signer is started by issuerd and issuerctl, of one build "
                               "with it; it is not for a shell.\n");
@@ -289,6 +285,7 @@ int main(void)
     }
     send_ready(&err);
     if (good && launch.mode == WIRE_SERVE) {
+        (void)jws_verifier_prepare(own_verifier);
         serve();
     } else if (key != NULL) {
         key->provider->close(key);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -12,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "base/secret.h"
 #include "config.h"
 #include "core/service.h"
@@ -81,18 +81,16 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
 
 /* ---- the server's life ---- */
 
-/* Nothing of us goes to a core file or a debugger; new files are ours alone. */
-static void harden(void)
+/* A connection is a descriptor. Shells and systemd give 1,024, for the sake of select(2), and leave
+ * it to programs that use poll(2) to ask for all they may have. */
+static void raise_file_limit(void)
 {
-    const struct rlimit none = { 0, 0 };
+    struct rlimit files;
 
-    (void)setrlimit(RLIMIT_CORE, &none);
-#ifndef SANITIZED
-    (void)prctl(PR_SET_DUMPABLE, 0);
-#endif
-    throughput_scheduling();
-    (void)umask(077);
-    (void)signal(SIGPIPE, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
 }
 
 /* Blocked before any thread starts, so that only main takes them, in sigwait(). */
@@ -222,7 +220,9 @@ int main(int argc, char **argv)
     struct config_problems problems = { .count = 0 };
     struct config *config = NULL;
 
-    harden();
+    process_harden();
+    raise_file_limit();
+    (void)umask(077);
     parse_arguments(argc, argv, &arguments);
     if (arguments.settings) {
         config_print_help(stdout);

@@ -1,5 +1,4 @@
-/* The clocks, and how we share the processors. Core takes time as an argument; only the edges read
- * it here. */
+/* The clocks. Core takes time as an argument; only the edges read it here. */
 #pragma once
 
 #include <stdint.h>
@@ -12,11 +11,6 @@ int64_t monotonic_ns(void);
 int64_t wall_s(void);
 
 struct timespec timespec_from_ns(int64_t ns);
-
-/* SCHED_BATCH for this process and its children: a thread that is woken does not preempt the one
- * that woke it. The committer wakes dozens in a row; being preempted by each cost a tenth of the
- * throughput. An idle processor still takes a woken thread at once. */
-void throughput_scheduling(void);
 
 enum { NS_PER_MS = 1000000 };
 #define NS_PER_S INT64_C(1000000000)

@@ -30,7 +30,6 @@ enum error_code {
     ERROR_TOO_LARGE,          /* body over its limit */
     ERROR_UNSUPPORTED_MEDIA,  /* not application/json */
     ERROR_HEAD_TOO_LARGE,     /* head over its limit */
-    ERROR_TOO_MANY_REQUESTS,  /* this client is over its share */
 
     /* The operator's doing: a restart or a retry alone does not help. */
     ERROR_CONFIG,

@@ -1,7 +1,5 @@
 #include "base/clock.h"
 
-#include <sched.h>
-
 int64_t monotonic_ns(void)
 {
     struct timespec now;
@@ -19,10 +17,4 @@ int64_t wall_s(void)
 struct timespec timespec_from_ns(int64_t ns)
 {
     return (struct timespec){ .tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S };
-}
-
-void throughput_scheduling(void)
-{
-    const struct sched_param none = { .sched_priority = 0 };
-    (void)sched_setscheduler(0, SCHED_BATCH, &none);
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LINE_SIZE = 1400 };
+enum { LINE_SIZE = 1400, FIELDS_SIZE = LINE_SIZE / 2 };
 
 static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
 
@@ -40,32 +40,43 @@ static void write_line(enum log_level level, const char *event, const char *fiel
     (void)!write(STDERR_FILENO, line, (size_t)length + 1);
 }
 
+__attribute__((format(printf, 2, 0))) static void print_fields(char fields[static FIELDS_SIZE],
+                                                               const char *format, va_list args)
+{
+    vsnprintf(fields, FIELDS_SIZE, format, args);
+    clean(fields);
+}
+
+static bool is_wanted(enum log_level level)
+{
+    return level <= atomic_load_explicit(&threshold, memory_order_relaxed);
+}
+
 void log_event(enum log_level level, const char *event, const char *format, ...)
 {
-    if (level > atomic_load_explicit(&threshold, memory_order_relaxed)) {
-        return;
-    }
-    char fields[LINE_SIZE / 2];
+    char fields[FIELDS_SIZE];
     va_list args;
-    va_start(args, format);
-    vsnprintf(fields, sizeof(fields), format, args);
-    va_end(args);
-    clean(fields);
-    write_line(level, event, fields, NULL);
+
+    if (is_wanted(level)) {
+        va_start(args, format);
+        print_fields(fields, format, args);
+        va_end(args);
+        write_line(level, event, fields, NULL);
+    }
 }
 
 void log_error(enum log_level level, const char *event, const struct error *err, const char *format,
                ...)
 {
-    if (level > atomic_load_explicit(&threshold, memory_order_relaxed)) {
+    char fields[FIELDS_SIZE];
+    va_list args;
+
+    if (!is_wanted(level)) {
         return;
     }
-    char fields[LINE_SIZE / 2];
-    va_list args;
     va_start(args, format);
-    vsnprintf(fields, sizeof(fields), format, args);
+    print_fields(fields, format, args);
     va_end(args);
-    clean(fields);
     struct error_line line = error_line(err);
     clean(line.text);
     for (char *quote = line.text; (quote = strchr(quote, '"')) != NULL;) {

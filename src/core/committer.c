@@ -78,6 +78,7 @@ enum job_outcome job_await(struct job *job, int64_t deadline_ns, struct error *e
             return JOB_IN_DOUBT;
         }
     }
+    (void)atomic_load(&job->stage); /* ThreadSanitizer does not know sem_clockwait() */
     *err = job->err;
     return err->code == ERROR_NONE ? JOB_SUCCEEDED : JOB_FAILED;
 }

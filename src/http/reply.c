@@ -53,8 +53,6 @@ static struct appearance appearance_of(enum error_code code)
         return (struct appearance){ 415, 10013, "UnsupportedMediaType", NULL, 0 };
     case ERROR_HEAD_TOO_LARGE:
         return (struct appearance){ 431, 10014, "RequestHeaderFieldsTooLarge", NULL, 0 };
-    case ERROR_TOO_MANY_REQUESTS:
-        return (struct appearance){ 429, 10015, "TooManyRequests", NULL, RETRY_SOON_S };
     case ERROR_OVERLOADED:
         return (struct appearance){ 503, 10016, "ServiceUnavailable",
                                     "The service is at its limit: try again.", RETRY_SOON_S };

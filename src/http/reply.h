@@ -17,7 +17,7 @@ struct reply {
     const char *etag;          /* NULL: none; may point into etag_text */
     char etag_text[48];
     const char *allow; /* of a 405 */
-    int retry_after_s; /* of a 429 or 503; 0: none */
+    int retry_after_s; /* of a 503; 0: none */
     bool close;
 };
 

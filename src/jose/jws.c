@@ -13,6 +13,7 @@
 
 #include "base/digest.h"
 #include "base/memory.h"
+#include "jose/es256_table.h"
 #include "jose/jwk.h"
 
 /* SEQUENCE { INTEGER r, INTEGER s }, each integer with at most one octet more for its sign. */
@@ -22,7 +23,10 @@ _Static_assert(ECDSA_DER_MAX < 128, "lengths take one octet");
 enum { PS256_SALT = 32 };
 
 struct jws_verifier {
-    EVP_PKEY_CTX *context; /* holds the key */
+    EVP_PKEY *key;
+    EVP_PKEY_CTX *context;
+    enum jose_algorithm algorithm;
+    struct es256_table *table; /* NULL: EVP verifies */
     size_t signature_length;
     bool is_ecdsa;
 };
@@ -63,13 +67,36 @@ bool jws_verifier_new(EVP_PKEY *key, enum jose_algorithm algorithm,
         return fail(err, ERROR_INTERNAL, "this key verifies no %s", jose_algorithm_name(algorithm));
     }
     scoped(release_verifier) struct jws_verifier *self = xcalloc(1, sizeof(*self));
+    self->algorithm = algorithm;
     self->is_ecdsa = algorithm == JOSE_ES256;
     self->signature_length = self->is_ecdsa ? 2 * ES256_HALF : (size_t)EVP_PKEY_get_size(half);
     self->context = EVP_PKEY_CTX_new(half, NULL);
     if (self->context == NULL || !set_algorithm(self->context, algorithm)) {
         return fail_openssl(err, ERROR_INTERNAL, "set up %s", jose_algorithm_name(algorithm));
     }
+    self->key = take(half);
     *verifier_out = take(self);
+    return true;
+}
+
+bool jws_verifier_prepare(struct jws_verifier *verifier)
+{
+    if (verifier->is_ecdsa && verifier->table == NULL) {
+        verifier->table = es256_table_new(verifier->key);
+        ERR_clear_error();
+    }
+    return verifier->table != NULL;
+}
+
+bool jws_verifier_clone(const struct jws_verifier *verifier, struct jws_verifier **verifier_out,
+                        struct error *err)
+{
+    if (!jws_verifier_new(verifier->key, verifier->algorithm, verifier_out, err)) {
+        return false;
+    }
+    if (verifier->table != NULL) {
+        (*verifier_out)->table = es256_table_clone(verifier->table);
+    }
     return true;
 }
 
@@ -112,11 +139,14 @@ bool jws_verify(struct jws_verifier *verifier, const void *input, size_t input_l
     if (length != verifier->signature_length) {
         return false;
     }
+    const struct digest digest = sha256(input, input_length);
+    if (verifier->table != NULL) {
+        return es256_table_verify(verifier->table, &digest, signature->bytes);
+    }
     if (verifier->is_ecdsa) {
         length = ecdsa_der(signature->bytes, der);
         octets = der;
     }
-    const struct digest digest = sha256(input, input_length);
     const bool valid =
         EVP_PKEY_verify(verifier->context, octets, length, digest.bytes, sizeof(digest.bytes)) == 1;
     ERR_clear_error();
@@ -126,7 +156,9 @@ bool jws_verify(struct jws_verifier *verifier, const void *input, size_t input_l
 void jws_verifier_free(struct jws_verifier *verifier)
 {
     if (verifier != NULL) {
+        es256_table_free(verifier->table);
         EVP_PKEY_CTX_free(verifier->context);
+        EVP_PKEY_free(verifier->key);
         free(verifier);
     }
 }

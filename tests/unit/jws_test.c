@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
@@ -15,9 +16,16 @@
 
 #include "base/digest.h"
 #include "base/memory.h"
+#include "jose/es256_table.h"
 #include "support/run.h"
 
 #define INPUT "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJkaWQ6ZXhhbXBsZToxIn0"
+
+/* n, the order of the group: one too large for a half. */
+static const uint8_t ORDER[ES256_HALF] = {
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+};
 
 /* Made once by main(): an RSA key takes long. */
 static EVP_PKEY *p256;
@@ -25,6 +33,8 @@ static EVP_PKEY *rsa;
 
 static struct {
     struct jws_verifier *verifier;
+    struct jws_verifier *prepared; /* the same key, by its table */
+    struct jws_verifier *clone;    /* of the prepared one */
     struct signature signature;
     struct error err;
 } fixture;
@@ -37,18 +47,25 @@ static void clear(void)
 static void free_verifier(void)
 {
     jws_verifier_free(take(fixture.verifier));
+    jws_verifier_free(take(fixture.prepared));
+    jws_verifier_free(take(fixture.clone));
 }
 
 static void use(EVP_PKEY *key, enum jose_algorithm algorithm)
 {
     free_verifier();
     CU_ASSERT_TRUE_FATAL(jws_verifier_new(key, algorithm, &fixture.verifier, &fixture.err));
+    CU_ASSERT_TRUE_FATAL(jws_verifier_new(key, algorithm, &fixture.prepared, &fixture.err));
+    CU_ASSERT_EQUAL(jws_verifier_prepare(fixture.prepared), algorithm == JOSE_ES256);
+    CU_ASSERT_TRUE_FATAL(jws_verifier_clone(fixture.prepared, &fixture.clone, &fixture.err));
 }
 
-/* True for the signature in the fixture. */
+/* True for the signature in the fixture. All ways to verify are of one opinion. */
 static bool verifies(const char *input)
 {
     const bool valid = jws_verify(fixture.verifier, input, strlen(input), &fixture.signature);
+    CU_ASSERT_EQUAL(jws_verify(fixture.prepared, input, strlen(input), &fixture.signature), valid);
+    CU_ASSERT_EQUAL(jws_verify(fixture.clone, input, strlen(input), &fixture.signature), valid);
     CU_ASSERT_EQUAL(ERR_peek_error(), 0);
     return valid;
 }
@@ -97,16 +114,34 @@ static void sign_ps256(void)
     sign_rsa(RSA_PKCS1_PSS_PADDING, EVP_sha256(), EVP_sha256(), 32);
 }
 
+static void halves_from_der(const uint8_t *der, size_t length, uint8_t *halves_out)
+{
+    ECDSA_SIG *halves = d2i_ECDSA_SIG(NULL, &der, (long)length);
+
+    (void)BN_bn2binpad(ECDSA_SIG_get0_r(halves), halves_out, ES256_HALF);
+    (void)BN_bn2binpad(ECDSA_SIG_get0_s(halves), halves_out + ES256_HALF, ES256_HALF);
+    ECDSA_SIG_free(halves);
+}
+
+static void sign_digest(EVP_PKEY *key, const struct digest *digest, uint8_t *halves_out)
+{
+    uint8_t der[SIGNATURE_MAX];
+    size_t length = sizeof(der);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(key, NULL);
+    const bool good =
+        EVP_PKEY_sign_init(context) == 1
+        && EVP_PKEY_sign(context, der, &length, digest->bytes, sizeof(digest->bytes)) == 1;
+
+    EVP_PKEY_CTX_free(context);
+    CU_ASSERT_TRUE_FATAL(good);
+    halves_from_der(der, length, halves_out);
+}
+
 static void sign_es256(EVP_PKEY *key)
 {
     uint8_t der[SIGNATURE_MAX];
-    const uint8_t *at = der;
-    const size_t length = sign(key, EVP_sha256(), NULL, der);
-    ECDSA_SIG *halves = d2i_ECDSA_SIG(NULL, &at, (long)length);
 
-    (void)BN_bn2binpad(ECDSA_SIG_get0_r(halves), fixture.signature.bytes, ES256_HALF);
-    (void)BN_bn2binpad(ECDSA_SIG_get0_s(halves), fixture.signature.bytes + ES256_HALF, ES256_HALF);
-    ECDSA_SIG_free(halves);
+    halves_from_der(der, sign(key, EVP_sha256(), NULL, der), fixture.signature.bytes);
     fixture.signature.length = 2 * ES256_HALF;
 }
 
@@ -253,11 +288,6 @@ static void test_a_chosen_r_with_a_leading_zero_verifies(void)
 
 static void test_halves_out_of_range_are_refused(void)
 {
-    /* n, the order of the group: one too large for a half. */
-    static const uint8_t ORDER[ES256_HALF] = { 0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00,
-                                               0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-                                               0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84,
-                                               0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51 };
     static const uint8_t ZERO[ES256_HALF] = { 0 };
     static const uint8_t *const BAD[] = { ZERO, ORDER };
 
@@ -274,6 +304,47 @@ static void test_halves_out_of_range_are_refused(void)
     }
     memset(fixture.signature.bytes, 0xff, 2 * ES256_HALF);
     CU_ASSERT_FALSE(verifies(INPUT));
+}
+
+/* Digests that no input of ours has: 0, 1, n, and all ones, where u1 is 0 or has been reduced. */
+static void test_a_table_verifies_digests_at_the_bounds(void)
+{
+    struct es256_table *table = es256_table_new(p256);
+    struct digest digests[4] = { 0 };
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(table);
+    digests[1].bytes[31] = 1;
+    memcpy(digests[2].bytes, ORDER, sizeof(ORDER));
+    memset(digests[3].bytes, 0xff, sizeof(digests[3].bytes));
+    for (size_t i = 0; i < COUNT_OF(digests); i++) {
+        uint8_t halves[2 * ES256_HALF];
+        sign_digest(p256, &digests[i], halves);
+        CU_ASSERT_TRUE(es256_table_verify(table, &digests[i], halves));
+        CU_ASSERT_FALSE(es256_table_verify(table, &digests[(i + 1) % 2], halves));
+        halves[63] ^= 1;
+        CU_ASSERT_FALSE(es256_table_verify(table, &digests[i], halves));
+    }
+    es256_table_free(table);
+}
+
+/* With u1 G + u2 Q at infinity there is no x to compare: r = 1, s = 1, e = -d for Q = d G. */
+static void test_a_sum_at_infinity_is_refused(void)
+{
+    struct es256_table *table = es256_table_new(p256);
+    BIGNUM *order = BN_bin2bn(ORDER, sizeof(ORDER), NULL);
+    BIGNUM *secret = NULL;
+    struct digest digest;
+    uint8_t halves[2 * ES256_HALF] = { 0 };
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(table);
+    CU_ASSERT_EQUAL_FATAL(EVP_PKEY_get_bn_param(p256, OSSL_PKEY_PARAM_PRIV_KEY, &secret), 1);
+    (void)BN_sub(order, order, secret);
+    (void)BN_bn2binpad(order, digest.bytes, sizeof(digest.bytes));
+    halves[ES256_HALF - 1] = halves[2 * ES256_HALF - 1] = 1;
+    CU_ASSERT_FALSE(es256_table_verify(table, &digest, halves));
+    BN_clear_free(secret);
+    BN_free(order);
+    es256_table_free(table);
 }
 
 static void test_der_is_not_taken_for_raw_halves(void)
@@ -395,6 +466,8 @@ int main(void)
         { "halves with a leading zero verify", test_halves_with_a_leading_zero_verify },
         { "a chosen r with a leading zero verifies", test_a_chosen_r_with_a_leading_zero_verifies },
         { "halves out of range are refused", test_halves_out_of_range_are_refused },
+        { "a table verifies digests at the bounds", test_a_table_verifies_digests_at_the_bounds },
+        { "a sum at infinity is refused", test_a_sum_at_infinity_is_refused },
         { "DER is not taken for raw halves", test_der_is_not_taken_for_raw_halves },
         { "swapped halves are refused", test_swapped_halves_are_refused },
         { "the signature of another key is refused", test_the_signature_of_another_key_is_refused },
