@@ -14,6 +14,7 @@
 enum {
     TICK_MS = 200,
     OVER_LIMIT_HEAD_S = 1, /* a spare place is not kept by who sends nothing */
+    REST_GRACE_S = 1,      /* a new connection has this long before it has to give way */
 };
 
 struct connections {
@@ -71,6 +72,7 @@ static bool has_begun_head(struct connection *connection)
 static void check_head(struct connections *self, struct connection *connection, int64_t now_ns)
 {
     const bool has_sent = has_begun_head(connection);
+    connection->resting = !has_sent;
     const int64_t since_ns = atomic_load(&connection->since_ns);
     const int64_t limit_s =
         connection->over_limit ? OVER_LIMIT_HEAD_S : self->options.head_timeout_s;
@@ -86,6 +88,7 @@ static void check_head(struct connections *self, struct connection *connection, 
 
 static void check(struct connections *self, struct connection *connection, int64_t now_ns)
 {
+    connection->resting = false;
     switch (atomic_load(&connection->stage)) {
     case CONNECTION_HEAD:
         check_head(self, connection, now_ns);
@@ -158,13 +161,41 @@ void connections_free(struct connections *self)
     free(self);
 }
 
+static bool is_from(const struct connection *connection, const struct in6_addr *address)
+{
+    return address == NULL || memcmp(&connection->address, address, sizeof(*address)) == 0;
+}
+
+/* From `address`; NULL: from anywhere. Those that were refused or cut are on their way out. */
 static unsigned count_from(const struct connections *self, const struct in6_addr *address)
 {
     unsigned count = 0;
     for (const struct connection *at = self->first; at != NULL; at = at->next) {
-        count += !at->over_limit && memcmp(&at->address, address, sizeof(*address)) == 0;
+        count +=
+            !at->over_limit && atomic_load(&at->stage) != CONNECTION_CUT && is_from(at, address);
     }
     return count;
+}
+
+/* True if there is room for one more, if need be in the place of the oldest that rests. */
+static bool make_room(struct connections *self, unsigned limit, const struct in6_addr *address)
+{
+    const int64_t recent_ns = monotonic_ns() - REST_GRACE_S * NS_PER_S;
+    struct connection *oldest = NULL;
+
+    if (count_from(self, address) < limit) {
+        return true;
+    }
+    for (struct connection *at = self->first; at != NULL; at = at->next) { /* newest first */
+        if (at->resting && at->opened_ns < recent_ns && is_from(at, address)
+            && atomic_load(&at->stage) == CONNECTION_HEAD) {
+            oldest = at;
+        }
+    }
+    if (oldest != NULL) {
+        cut(oldest, CONNECTION_HEAD, false);
+    }
+    return oldest != NULL;
 }
 
 struct connection *connections_add(struct connections *self, int fd, const struct in6_addr *address)
@@ -174,12 +205,13 @@ struct connection *connections_add(struct connections *self, int fd, const struc
     connection->all = self;
     connection->fd = fd;
     connection->address = *address;
+    connection->opened_ns = monotonic_ns();
     connection->body = connection->body_inline;
     atomic_init(&connection->stage, CONNECTION_HEAD);
     atomic_init(&connection->since_ns, monotonic_ns());
     pthread_mutex_lock(&self->lock);
-    connection->over_limit = atomic_load(&self->count) >= self->options.limit
-                          || count_from(self, address) >= self->options.limit_per_address;
+    connection->over_limit = !make_room(self, self->options.limit_per_address, address)
+                          || !make_room(self, self->options.limit, NULL);
     connection->next = self->first;
     if (self->first != NULL) {
         self->first->previous = connection;

@@ -1,7 +1,8 @@
 /*
  * The connections of one server: how many, from where, and how long each may take. libmicrohttpd's
  * time-out is inactivity only, and over its limit it resets without a word; here a request's head
- * and body have deadlines in total, and who comes over a limit is answered 503.
+ * and body have deadlines in total. At a limit the oldest connection that rests gives way to a new
+ * one; where all are at work, who comes is answered 503.
  */
 #pragma once
 
@@ -47,9 +48,11 @@ struct connection {
     char *body; /* body_inline or memory of its own */
     char body_inline[BODY_INLINE + 1];
 
-    /* The deadline thread's: what had arrived when it noticed the last request's end. */
-    uint64_t bytes_before;
+    /* Under the list's lock: */
+    int64_t opened_ns;
+    uint64_t bytes_before; /* what had arrived when the last request's end was noticed */
     unsigned requests_before;
+    bool resting; /* awaited a request, of which nothing had come, when last looked at */
 };
 
 struct connections_options {

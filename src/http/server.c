@@ -218,10 +218,18 @@ static bool accept_head(const struct server *self, struct connection *state,
     if (state->over_limit) {
         return fail(err, ERROR_OVERLOADED, "too many connections");
     }
-    return header_gate(connection, path, version, err)
+    return header_gate(connection, method, path, version, err)
         && find_route(self, method, path, &state->route, allow_out, err)
         && check_length(connection, state->route, err)
         && (state->route->body_limit == 0 || !has_body(connection) || check_type(connection, err));
+}
+
+/* True for a refusal after which it is plain where the next request begins. It is given when the
+ * request is at its end: libmicrohttpd closes after any earlier answer. */
+static bool leaves_no_doubt(const struct error *err, struct MHD_Connection *connection)
+{
+    return (err->code == ERROR_NO_ROUTE || err->code == ERROR_METHOD_NOT_ALLOWED)
+        && !has_body(connection);
 }
 
 static enum MHD_Result begin_request(const struct server *self, struct connection *state,
@@ -232,11 +240,13 @@ static enum MHD_Result begin_request(const struct server *self, struct connectio
     const char *allow = NULL;
 
     state->received_ns = monotonic_ns();
+    state->route = NULL;
     atomic_store(&state->since_ns, state->received_ns);
     if (!connection_enter(state, CONNECTION_HEAD, CONNECTION_BODY)) {
         return MHD_NO;
     }
-    if (accept_head(self, state, connection, method, path, version, &allow, &err)) {
+    if (accept_head(self, state, connection, method, path, version, &allow, &err)
+        || leaves_no_doubt(&err, connection)) {
         return MHD_YES;
     }
     scoped(reply_clear) struct reply reply = { .status = 0 };
@@ -245,10 +255,7 @@ static enum MHD_Result begin_request(const struct server *self, struct connectio
     }
     reply_error(&reply, &err, method, path);
     reply.allow = allow;
-    /* Only these two leave no doubt about where the next request begins. */
-    const bool is_clear = (err.code == ERROR_NO_ROUTE || err.code == ERROR_METHOD_NOT_ALLOWED)
-                       && !has_body(connection);
-    return send_reply(self, connection, &reply, !is_clear);
+    return send_reply(self, connection, &reply, true);
 }
 
 /* ---- a request's body ---- */
@@ -278,8 +285,13 @@ const char *request_header(const struct request *request, const char *name)
 }
 
 static bool run_endpoint(const struct server *self, struct connection *state,
-                         struct request *request, struct reply *reply, struct error *err)
+                         struct request *request, struct reply *reply, const char **allow_out,
+                         struct error *err)
 {
+    if (state->route == NULL
+        && !find_route(self, request->method, request->path, &state->route, allow_out, err)) {
+        return false;
+    }
     if (state->body_too_large) {
         return fail(err, ERROR_TOO_LARGE, "the body is larger than %zu bytes",
                     state->route->body_limit);
@@ -293,6 +305,7 @@ static enum MHD_Result finish_request(const struct server *self, struct connecti
                                       const char *path)
 {
     scoped(reply_clear) struct reply reply = { .status = 0 };
+    const char *allow = NULL;
     struct error err;
     struct request request = {
         .method = method,
@@ -307,8 +320,9 @@ static enum MHD_Result finish_request(const struct server *self, struct connecti
     if (!connection_enter(state, CONNECTION_BODY, CONNECTION_BUSY)) {
         return MHD_NO;
     }
-    if (!run_endpoint(self, state, &request, &reply, &err)) {
+    if (!run_endpoint(self, state, &request, &reply, &allow, &err)) {
         reply_error(&reply, &err, method, path);
+        reply.allow = allow;
     }
     return send_reply(self, connection, &reply, reply.close);
 }

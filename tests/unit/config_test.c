@@ -440,8 +440,8 @@ static void test_defaults_are_as_documented(void)
     CU_ASSERT_EQUAL(config->jwks_max_age_s, 300);
     CU_ASSERT_STRING_EQUAL(config->public_listen, "127.0.0.1:8080");
     CU_ASSERT_EQUAL(config->public_address.socket.ss_family, AF_INET);
-    CU_ASSERT_EQUAL(config->connections, 1024);
-    CU_ASSERT_EQUAL(config->connections_per_address, 256);
+    CU_ASSERT_EQUAL(config->connections, 2048);
+    CU_ASSERT_EQUAL(config->connections_per_address, 1024);
     CU_ASSERT_EQUAL(config->head_timeout_s, 5);
     CU_ASSERT_EQUAL(config->body_timeout_s, 10);
     CU_ASSERT_EQUAL(config->idle_timeout_s, 30);
