@@ -23,7 +23,8 @@
 #include "hsm/pin_latch.h"
 
 enum {
-    START_TIMEOUT_MS = 15000, /* module load, login, key search, first signature */
+    START_TIMEOUT_MS = 15000,  /* module load, login, key search, first signature */
+    RESTART_TIMEOUT_MS = 2500, /* the least for a device that has started before */
     TICK_MS = 50,
     SELF_TEST_EVERY_MS = 2000,
     BACKOFF_FIRST_MS = 100,
@@ -152,7 +153,7 @@ static void launch_fill(struct wire_launch *launch, enum wire_mode mode,
 
 /* True once the child answered that it is ready. Any failure leaves the child to be ended. */
 static bool handshake(const struct child *child, const struct wire_launch *launch, int stop_fd,
-                      struct wire_ready *ready, struct error *err)
+                      int timeout_ms, struct wire_ready *ready, struct error *err)
 {
     struct pollfd fds[] = { { .fd = child->control_fd, .events = POLLIN },
                             { .fd = stop_fd, .events = POLLIN } };
@@ -160,9 +161,9 @@ static bool handshake(const struct child *child, const struct wire_launch *launc
     if (send(child->control_fd, launch, sizeof(*launch), MSG_NOSIGNAL) != sizeof(*launch)) {
         return fail_errno(err, ERROR_DEVICE_UNAVAILABLE, "send the signer its launch settings");
     }
-    if (poll(fds, stop_fd < 0 ? 1 : 2, START_TIMEOUT_MS) <= 0) {
-        return fail(err, ERROR_DEVICE_UNAVAILABLE, "the device did not answer within %d s",
-                    START_TIMEOUT_MS / 1000);
+    if (poll(fds, stop_fd < 0 ? 1 : 2, timeout_ms) <= 0) {
+        return fail(err, ERROR_DEVICE_UNAVAILABLE, "the device did not answer within %d ms",
+                    timeout_ms);
     }
     if (fds[1].revents != 0) {
         return fail(err, ERROR_SHUTTING_DOWN, "shutting down");
@@ -259,9 +260,21 @@ static void go_down(struct signer *self, enum signer_state state)
     signer_fail_in_flight(self);
 }
 
-/* One child from birth to death. True if it served. Sets *err where it did not. */
-static bool live_once(struct signer *self, bool *stop_out, struct error *err)
+/* A device that has started once is known: one that takes much longer hangs, and is not waited for
+ * so long that it would not be back within 5 s of working again. */
+static int restart_timeout_ms(int64_t started_within_ns)
 {
+    const int64_t twice_ms = 2 * started_within_ns / NS_PER_MS;
+    return twice_ms < RESTART_TIMEOUT_MS ? RESTART_TIMEOUT_MS
+         : twice_ms > START_TIMEOUT_MS   ? START_TIMEOUT_MS
+                                         : (int)twice_ms;
+}
+
+/* One child from birth to death. True if it served. Sets *err where it did not, and how long the
+ * next one may take to start where it did. */
+static bool live_once(struct signer *self, int *timeout_ms, bool *stop_out, struct error *err)
+{
+    const int64_t born_ns = monotonic_ns();
     scoped(release_memory) struct wire_launch *launch = xcalloc(1, sizeof(*launch));
     scoped(release_memory) struct wire_ready *ready = xcalloc(1, sizeof(*ready));
     struct child child = { .pid = -1, .control_fd = -1 };
@@ -269,9 +282,10 @@ static bool live_once(struct signer *self, bool *stop_out, struct error *err)
     launch_fill(launch, WIRE_SERVE, self->all, self->options);
     bool served = child_spawn(self->all, self->options, self->request_fds[1], self->answer_fds[1],
                               &child, err)
-               && handshake(&child, launch, self->stop_fd, ready, err)
+               && handshake(&child, launch, self->stop_fd, *timeout_ms, ready, err)
                && adopt_key(self, &ready->key, err);
     if (served) {
+        *timeout_ms = restart_timeout_ms(monotonic_ns() - born_ns);
         go_up(self);
         *stop_out = !serve(self, &child);
     }
@@ -327,24 +341,31 @@ static int64_t next_backoff_ms(int64_t backoff_ms, int64_t lived_ms)
     return backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : backoff_ms * 2;
 }
 
+/* What a start that failed took counts as waiting: a device that hangs was not hammered. */
+static int64_t wait_left_ms(int64_t wait_ms, int64_t waited_ms)
+{
+    return wait_ms > waited_ms ? wait_ms - waited_ms : 0;
+}
+
 void *supervisor_run(void *argument)
 {
     struct signer *self = argument;
     struct pin_latch latch;
     int64_t backoff_ms = 0;
+    int timeout_ms = START_TIMEOUT_MS;
     bool stop = false;
 
     pin_latch_load(&latch, self->all->state_dir, self->options);
     while (!stop && !wait_while_locked(self, &latch)) {
         struct error err = { .code = ERROR_NONE };
         const int64_t born_ns = monotonic_ns();
-        const bool served = live_once(self, &stop, &err);
+        const bool served = live_once(self, &timeout_ms, &stop, &err);
         if (stop) {
             break;
         }
-        backoff_ms =
-            next_backoff_ms(backoff_ms, served ? (monotonic_ns() - born_ns) / NS_PER_MS : 0);
-        const int64_t wait_ms = jittered(backoff_ms);
+        const int64_t lived_ms = (monotonic_ns() - born_ns) / NS_PER_MS;
+        backoff_ms = next_backoff_ms(backoff_ms, served ? lived_ms : 0);
+        const int64_t wait_ms = wait_left_ms(jittered(backoff_ms), served ? 0 : lived_ms);
         if (served) {
             atomic_fetch_add(&self->restarts, 1);
         } else {
@@ -399,8 +420,8 @@ bool signer_run_ceremony(const struct signers_options *all, size_t index,
                     "changes",
                     options->name);
     }
-    const bool good =
-        child_spawn(all, options, -1, -1, &child, err) && handshake(&child, launch, -1, ready, err);
+    const bool good = child_spawn(all, options, -1, -1, &child, err)
+                   && handshake(&child, launch, -1, START_TIMEOUT_MS, ready, err);
     child_end(&child, SIGKILL);
     if (!good) {
         if (err->code == ERROR_KEY_LOCKED) {

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "config.h"
+#include "jose/algorithm.h"
 #include "service_config.h"
 
 enum { OPTION_JSON = 256, OPTION_ALGORITHM, OPTION_RSA_BITS, OPTION_SO_PIN_FILE, WORDS_MAX = 4 };
@@ -25,6 +26,15 @@ struct arguments {
 
 const char *argp_program_version = "issuerctl " ISSUERD_VERSION;
 
+static bool parse_rsa_bits(const char *text, unsigned *bits_out)
+{
+    char *end = NULL;
+    const unsigned long bits = strtoul(text, &end, 10);
+
+    *bits_out = (unsigned)bits;
+    return end != text && *end == '\0' && bits >= 2048 && bits <= 4096 && bits % 8 == 0;
+}
+
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
@@ -38,15 +48,16 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case OPTION_ALGORITHM:
         arguments->algorithm = value;
+        if (jose_algorithm_from_name(value) == JOSE_ALGORITHM_NONE) {
+            argp_error(state, "--algorithm: ES256, RS256 or PS256");
+        }
         return 0;
     case OPTION_SO_PIN_FILE:
         arguments->so_pin_file = value;
         return 0;
     case OPTION_RSA_BITS:
-        arguments->rsa_bits = (unsigned)strtoul(value, NULL, 10);
-        if (arguments->rsa_bits < 2048 || arguments->rsa_bits > 4096
-            || arguments->rsa_bits % 8 != 0) {
-            argp_error(state, "--rsa-bits: 2048 to 4096");
+        if (!parse_rsa_bits(value, &arguments->rsa_bits)) {
+            argp_error(state, "--rsa-bits: 2048 to 4096, a multiple of 8");
         }
         return 0;
     case ARGP_KEY_ARG:

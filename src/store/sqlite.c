@@ -604,6 +604,7 @@ static bool sqlite_purge(struct store *store, int64_t now_s, int limit, struct e
     if (!purge_stage(&self->writer, PURGE_OPEN, now_s, limit, err)) {
         return false;
     }
-    self->open_requests -= sqlite3_changes(self->writer.db);
-    return purge_stage(&self->writer, PURGE_DONE, now_s, limit, err);
+    const int purged = sqlite3_changes(self->writer.db);
+    self->open_requests -= purged;
+    return purge_stage(&self->writer, PURGE_DONE, now_s, limit - purged, err);
 }
