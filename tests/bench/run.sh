@@ -11,7 +11,7 @@ set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$root/build
-rounds=3 raw_s=3 http_s=5 json=0 session_copy=yes
+rounds=3 raw_s=3 http_s=5 json=0 session_copy=no
 softhsm=/usr/lib/softhsm/libsofthsm2.so
 work='' server=''
 

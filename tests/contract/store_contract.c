@@ -1,0 +1,810 @@
+/*
+ * What every store promises. One program an engine: this file with the engine's own
+ * store_fixture.h behind it. Time is an argument, so nothing here sleeps.
+ */
+#include "store/store.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "contract/store_fixture.h"
+#include "support/run.h"
+
+enum {
+    NOW_S = 1700000000,
+    REQUEST_LIFE_S = 600,
+    CODE_LIFE_S = 60,
+    RETENTION_S = 1000,
+    OPEN_MAX = 20,
+    READERS = 2,
+};
+
+static struct {
+    const char *url;
+    struct store_options options;
+    struct store *store;
+    struct error err;
+    bool opened;
+} fixture;
+
+static bool open_store(void)
+{
+    fixture.opened = store_open(fixture.url, &fixture.options, &fixture.store, &fixture.err);
+    if (!fixture.opened) {
+        fprintf(stderr, "%s\n", error_line(&fixture.err).text);
+    }
+    return fixture.opened;
+}
+
+static void close_store(void)
+{
+    store_close(take(fixture.store));
+    fixture.opened = false;
+}
+
+static bool reopen_store(void)
+{
+    close_store();
+    return open_store();
+}
+
+static void set_up(void)
+{
+    memset(&fixture, 0, sizeof(fixture));
+    fixture.options =
+        (struct store_options){ .max_open_requests = OPEN_MAX, .retention_s = RETENTION_S };
+    fixture.url = store_fixture_make();
+    if (fixture.url != NULL) {
+        (void)open_store();
+    }
+}
+
+static void tear_down(void)
+{
+    close_store();
+    store_fixture_remove();
+}
+
+/* ---- authorizations by number ---- */
+
+struct id {
+    char text[AUTHORIZATION_ID_LENGTH + 1];
+};
+
+static struct id id_of(unsigned number)
+{
+    struct id id;
+    (void)snprintf(id.text, sizeof(id.text), "00000000-0000-7000-8000-%012x", number);
+    return id;
+}
+
+/* Any three digests that differ by name and number. */
+static struct digest digest_of(const char *name, unsigned number)
+{
+    char text[64];
+    const int length = snprintf(text, sizeof(text), "%s %u", name, number);
+    return sha256(text, (size_t)length);
+}
+
+static bool create_with_pair(unsigned number, unsigned pair, int64_t now_s)
+{
+    struct new_authorization new = {
+        .state = "state-0123456789-0123456789-01234",
+        .nonce = "nonce-0123456789-0123456789-01234",
+        .pair = digest_of("pair", pair),
+        .created_s = now_s,
+        .expires_s = now_s + REQUEST_LIFE_S,
+    };
+    const struct id id = id_of(number);
+    memcpy(new.id, id.text, sizeof(new.id));
+    return store_create_authorization(fixture.store, &new, &fixture.err);
+}
+
+static bool create(unsigned number)
+{
+    return create_with_pair(number, number, NOW_S);
+}
+
+static bool approve_at(unsigned number, int64_t now_s, int64_t *row_out)
+{
+    const struct id id = id_of(number);
+    const struct approval approval = {
+        .id = id.text,
+        .holder_did = "did:example:holder",
+        .scope = number % 2 == 0 ? "read write" : NULL,
+        .code = digest_of("code", number),
+        .now_s = now_s,
+        .code_expires_s = now_s + CODE_LIFE_S,
+    };
+    struct approved_authorization approved = { .row = -1 };
+    const bool good = store_approve(fixture.store, &approval, &approved, &fixture.err);
+    *row_out = approved.row;
+    free(approved.presentation_definition);
+    return good;
+}
+
+static bool approve(unsigned number, int64_t *row_out)
+{
+    return approve_at(number, NOW_S, row_out);
+}
+
+static bool redeem_as(int64_t row, unsigned code, int64_t now_s, const char *jti)
+{
+    const struct id id = id_of(code);
+    const struct redemption redemption = {
+        .row = row,
+        .code = digest_of("code", code),
+        .now_s = now_s,
+        .jti = jti,
+        .authorization_id = id.text,
+        .kid = "kid",
+        .token = digest_of("token", code),
+        .subject = digest_of("subject", code),
+        .expires_s = now_s + 3600,
+    };
+    return store_redeem(fixture.store, &redemption, &fixture.err);
+}
+
+static bool begin(void)
+{
+    return store_begin(fixture.store, &fixture.err);
+}
+
+static bool commit(void)
+{
+    return store_commit(fixture.store, &fixture.err);
+}
+
+/* A request with its code, durable. */
+static bool make_code(unsigned number, int64_t *row_out)
+{
+    return begin() && create(number) && approve(number, row_out) && commit();
+}
+
+static bool find(unsigned number, struct stored_code *code_out)
+{
+    const struct digest code = digest_of("code", number);
+    return store_find_code(fixture.store, &code, code_out, &fixture.err);
+}
+
+static bool is_known(unsigned number)
+{
+    struct stored_code code;
+    return find(number, &code);
+}
+
+static bool is_spent(unsigned number)
+{
+    struct stored_code code;
+    return find(number, &code) && code.spent;
+}
+
+/* ---- the life of a code ---- */
+
+static void test_a_request_is_created_approved_found_and_redeemed(void)
+{
+    struct stored_code code;
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_code(2, &row));
+    CU_ASSERT_TRUE_FATAL(find(2, &code));
+    CU_ASSERT_EQUAL(code.row, row);
+    CU_ASSERT_STRING_EQUAL(code.authorization_id, id_of(2).text);
+    CU_ASSERT_STRING_EQUAL(code.holder_did, "did:example:holder");
+    CU_ASSERT_STRING_EQUAL(code.scope, "read write");
+    CU_ASSERT_EQUAL(code.expires_s, NOW_S + CODE_LIFE_S);
+    CU_ASSERT_FALSE(code.spent);
+
+    CU_ASSERT_TRUE_FATAL(begin() && redeem_as(row, 2, NOW_S + 1, "jti") && commit());
+    CU_ASSERT_TRUE(is_spent(2));
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries("jti"), 1);
+}
+
+static void test_an_approval_tells_the_request_back(void)
+{
+    const struct id id = id_of(1);
+    struct new_authorization new = { .state = "a-state",
+                                     .nonce = "a-nonce",
+                                     .presentation_definition = "{\"id\":\"\xc3\xa4\"}",
+                                     .pair = digest_of("pair", 1),
+                                     .created_s = NOW_S,
+                                     .expires_s = NOW_S + 1 };
+    const struct approval approval = { .id = id.text,
+                                       .holder_did = "did:example:1",
+                                       .code = digest_of("code", 1),
+                                       .now_s = NOW_S,
+                                       .code_expires_s = NOW_S + 1 };
+    struct approved_authorization approved = { .row = 0 };
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    memcpy(new.id, id.text, sizeof(new.id));
+    CU_ASSERT_TRUE_FATAL(begin() && store_create_authorization(fixture.store, &new, &fixture.err));
+    CU_ASSERT_TRUE_FATAL(store_approve(fixture.store, &approval, &approved, &fixture.err));
+    const bool same = approved.presentation_definition != NULL
+                   && strcmp(approved.presentation_definition, new.presentation_definition) == 0;
+    free(approved.presentation_definition);
+    CU_ASSERT_TRUE(same);
+    CU_ASSERT_STRING_EQUAL(approved.state, "a-state");
+    CU_ASSERT_STRING_EQUAL(approved.nonce, "a-nonce");
+    CU_ASSERT_TRUE(commit());
+}
+
+static void test_a_code_without_scope_has_none(void)
+{
+    struct stored_code code;
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_code(1, &row) && find(1, &code));
+    CU_ASSERT_STRING_EQUAL(code.scope, "");
+}
+
+static void test_a_spent_code_is_refused_and_nothing_is_written(void)
+{
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_code(1, &row));
+    CU_ASSERT_TRUE_FATAL(begin() && redeem_as(row, 1, NOW_S, "first") && commit());
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_FALSE(redeem_as(row, 1, NOW_S, "second"));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CODE_SPENT);
+    CU_ASSERT_TRUE(commit());
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries("second"), 0);
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries(NULL), 1);
+}
+
+static void test_a_code_is_spent_once_within_one_transaction(void)
+{
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_code(1, &row) && begin() && redeem_as(row, 1, NOW_S, "first"));
+    CU_ASSERT_FALSE(redeem_as(row, 1, NOW_S, "second"));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CODE_SPENT);
+    CU_ASSERT_TRUE(commit());
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries(NULL), 1);
+}
+
+static void test_a_code_is_redeemed_until_it_expires_and_not_then(void)
+{
+    int64_t early = 0;
+    int64_t late = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_code(1, &early) && make_code(2, &late) && begin());
+    CU_ASSERT_TRUE(redeem_as(early, 1, NOW_S + CODE_LIFE_S - 1, "early"));
+    CU_ASSERT_FALSE(redeem_as(late, 2, NOW_S + CODE_LIFE_S, "late"));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CODE_SPENT);
+    CU_ASSERT_TRUE(commit());
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries("late"), 0);
+    CU_ASSERT_TRUE(is_known(2));
+    CU_ASSERT_FALSE(is_spent(2));
+}
+
+static void test_a_row_is_redeemed_with_its_own_code_only(void)
+{
+    int64_t row = 0;
+    int64_t other = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_code(1, &row) && make_code(2, &other) && begin());
+    CU_ASSERT_FALSE(redeem_as(row, 2, NOW_S, "wrong"));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CODE_SPENT);
+    CU_ASSERT_FALSE(redeem_as(row, 3, NOW_S, "wrong"));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CODE_SPENT);
+    CU_ASSERT_FALSE(redeem_as(row + other, 1, NOW_S, "wrong"));
+    CU_ASSERT_TRUE(commit());
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries(NULL), 0);
+    CU_ASSERT_FALSE(is_spent(1));
+    CU_ASSERT_FALSE(is_spent(2));
+}
+
+static void test_an_unknown_code_is_not_found(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_FALSE(is_known(1));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CODE_UNKNOWN);
+}
+
+/* ---- approvals that are refused ---- */
+
+static void test_an_unknown_request_is_not_approved(void)
+{
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create(1));
+    CU_ASSERT_FALSE(approve(2, &row));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_FOUND);
+    CU_ASSERT_TRUE(commit());
+}
+
+static void test_a_request_is_approved_until_it_expires_and_not_then(void)
+{
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create(1) && create(2));
+    CU_ASSERT_TRUE(approve_at(1, NOW_S + REQUEST_LIFE_S - 1, &row));
+    CU_ASSERT_FALSE(approve_at(2, NOW_S + REQUEST_LIFE_S, &row));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_FOUND);
+    CU_ASSERT_TRUE(commit());
+    CU_ASSERT_FALSE(is_known(2));
+}
+
+static void test_a_request_is_approved_once(void)
+{
+    int64_t row = 0;
+    int64_t again = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_code(1, &row) && begin());
+    CU_ASSERT_FALSE(approve(1, &again));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CONFLICT);
+    CU_ASSERT_TRUE(redeem_as(row, 1, NOW_S, "jti"));
+    CU_ASSERT_FALSE(approve(1, &again));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CONFLICT);
+    CU_ASSERT_TRUE(commit());
+}
+
+/* ---- transactions ---- */
+
+static void test_what_is_rolled_back_was_never_there(void)
+{
+    int64_t row = 0;
+    int64_t lost = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_code(1, &row));
+    CU_ASSERT_TRUE_FATAL(begin() && create(2) && approve(2, &lost)
+                         && redeem_as(row, 1, NOW_S, "lost") && redeem_as(lost, 2, NOW_S, "lost"));
+    store_rollback(fixture.store);
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries(NULL), 0);
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), 1);
+    CU_ASSERT_FALSE(is_spent(1));
+    CU_ASSERT_FALSE(is_known(2));
+    CU_ASSERT_TRUE_FATAL(begin() && redeem_as(row, 1, NOW_S, "kept") && commit());
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries("kept"), 1);
+}
+
+static void test_a_refusal_leaves_the_others_of_its_transaction_in_place(void)
+{
+    int64_t rows[4] = { 0 };
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_code(1, &rows[1]) && make_code(2, &rows[2])
+                         && make_code(3, &rows[3]));
+    CU_ASSERT_TRUE_FATAL(begin() && redeem_as(rows[2], 2, NOW_S, "before") && commit());
+    CU_ASSERT_TRUE_FATAL(begin() && redeem_as(rows[1], 1, NOW_S, "one"));
+    CU_ASSERT_FALSE(redeem_as(rows[2], 2, NOW_S, "two"));
+    CU_ASSERT_FALSE(create_with_pair(4, 1, NOW_S));
+    CU_ASSERT_TRUE_FATAL(redeem_as(rows[3], 3, NOW_S, "three") && commit());
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries("one"), 1);
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries("two"), 0);
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries("three"), 1);
+    CU_ASSERT_TRUE(is_spent(1));
+    CU_ASSERT_TRUE(is_spent(3));
+}
+
+static void test_nobody_sees_what_is_not_committed(void)
+{
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create(1) && approve(1, &row));
+    CU_ASSERT_FALSE(is_known(1));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CODE_UNKNOWN);
+    CU_ASSERT_TRUE_FATAL(commit());
+    CU_ASSERT_TRUE(is_known(1));
+}
+
+static void test_what_is_committed_survives_reopening(void)
+{
+    int64_t row = 0;
+    int64_t spent = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_code(1, &row) && make_code(2, &spent));
+    CU_ASSERT_TRUE_FATAL(begin() && redeem_as(spent, 2, NOW_S, "kept") && commit());
+    CU_ASSERT_TRUE_FATAL(reopen_store());
+    CU_ASSERT_TRUE(is_known(1));
+    CU_ASSERT_FALSE(is_spent(1));
+    CU_ASSERT_TRUE(is_spent(2));
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries("kept"), 1);
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_FALSE(redeem_as(spent, 2, NOW_S, "again"));
+    CU_ASSERT_TRUE(redeem_as(row, 1, NOW_S, "now") && commit());
+}
+
+static void test_a_transaction_that_was_open_at_the_end_is_gone(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create(1));
+    CU_ASSERT_TRUE_FATAL(reopen_store());
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), 0);
+}
+
+/* In a process of its own: commits one code, spends it, begins another transaction, is killed. */
+_Noreturn static void commit_and_be_killed(void)
+{
+    int64_t row = 0;
+
+    if (open_store() && make_code(1, &row) && begin() && redeem_as(row, 1, NOW_S, "kept")
+        && commit() && begin() && create(2)) {
+        (void)raise(SIGKILL);
+    }
+    _exit(1);
+}
+
+static void test_what_is_committed_survives_a_kill_and_nothing_else_does(void)
+{
+    int status = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    close_store();
+    const pid_t pid = fork();
+    if (pid == 0) {
+        commit_and_be_killed();
+    }
+    CU_ASSERT_EQUAL_FATAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT_TRUE_FATAL(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    CU_ASSERT_TRUE_FATAL(open_store());
+    CU_ASSERT_TRUE(is_spent(1));
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries("kept"), 1);
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries(NULL), 1);
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), 1);
+}
+
+static void test_of_two_servers_on_one_store_one_spends_the_code(void)
+{
+    struct store *other = NULL;
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_code(1, &row));
+    CU_ASSERT_TRUE_FATAL(store_open(fixture.url, &fixture.options, &other, &fixture.err));
+    CU_ASSERT_TRUE(begin() && redeem_as(row, 1, NOW_S, "ours") && commit());
+
+    struct store *ours = fixture.store;
+    fixture.store = other;
+    const bool begun = begin();
+    const bool redeemed = redeem_as(row, 1, NOW_S, "theirs");
+    const enum error_code code = fixture.err.code;
+    const bool committed = commit();
+    fixture.store = ours;
+    store_close(other);
+    CU_ASSERT_TRUE(begun && committed);
+    CU_ASSERT_FALSE(redeemed);
+    CU_ASSERT_EQUAL(code, ERROR_CODE_SPENT);
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries(NULL), 1);
+}
+
+/* ---- state and nonce ---- */
+
+static void test_a_pair_is_unique_while_its_request_lives(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create_with_pair(1, 7, NOW_S));
+    CU_ASSERT_FALSE(create_with_pair(2, 7, NOW_S));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_INVALID_REQUEST);
+    CU_ASSERT_FALSE(create_with_pair(2, 7, NOW_S + REQUEST_LIFE_S - 1));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_INVALID_REQUEST);
+    CU_ASSERT_TRUE(create_with_pair(3, 8, NOW_S));
+    CU_ASSERT_TRUE(commit());
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), 2);
+}
+
+static void test_a_pair_is_free_once_its_request_expired(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create_with_pair(1, 7, NOW_S));
+    CU_ASSERT_TRUE(create_with_pair(2, 7, NOW_S + REQUEST_LIFE_S));
+    CU_ASSERT_FALSE(create_with_pair(3, 7, NOW_S + REQUEST_LIFE_S));
+    CU_ASSERT_TRUE(commit());
+}
+
+static void test_a_pair_is_free_after_a_rollback(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create_with_pair(1, 7, NOW_S));
+    store_rollback(fixture.store);
+    CU_ASSERT_TRUE(begin() && create_with_pair(2, 7, NOW_S) && commit());
+}
+
+static void test_an_id_is_unique(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create_with_pair(1, 1, NOW_S));
+    CU_ASSERT_FALSE(create_with_pair(1, 2, NOW_S));
+    CU_ASSERT_TRUE(commit());
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), 1);
+}
+
+/* ---- the bound on open requests ---- */
+
+/* Creates requests first, first + 1, ... until one is refused. Returns how many there were. */
+static unsigned fill(unsigned first)
+{
+    unsigned count = 0;
+    while (count <= OPEN_MAX && create(first + count)) {
+        count++;
+    }
+    return count;
+}
+
+static void test_open_requests_are_bounded(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_EQUAL(fill(1), OPEN_MAX);
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_OVERLOADED);
+    CU_ASSERT_TRUE(commit());
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), OPEN_MAX);
+}
+
+static void test_an_approval_makes_room_for_one_request(void)
+{
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_EQUAL(fill(1), OPEN_MAX);
+    CU_ASSERT_TRUE(approve(1, &row));
+    CU_ASSERT_FALSE(approve(1, &row));
+    CU_ASSERT_EQUAL(fill(100), 1);
+    CU_ASSERT_TRUE(commit());
+}
+
+static void test_a_refused_request_takes_no_room(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create_with_pair(1, 7, NOW_S));
+    for (unsigned i = 0; i < 2 * OPEN_MAX; i++) {
+        CU_ASSERT_FALSE(create_with_pair(2, 7, NOW_S));
+    }
+    CU_ASSERT_EQUAL(fill(10), OPEN_MAX - 1);
+    CU_ASSERT_TRUE(commit());
+}
+
+static void test_a_rollback_gives_the_room_back(void)
+{
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create(1) && create(2) && commit() && begin());
+    CU_ASSERT_EQUAL(fill(10), OPEN_MAX - 2);
+    store_rollback(fixture.store);
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_EQUAL(fill(10), OPEN_MAX - 2);
+    store_rollback(fixture.store);
+    CU_ASSERT_TRUE_FATAL(begin() && approve(1, &row) && approve(2, &row));
+    store_rollback(fixture.store);
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_EQUAL(fill(10), OPEN_MAX - 2);
+    CU_ASSERT_TRUE(commit());
+}
+
+static void test_the_bound_holds_across_reopening(void)
+{
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_EQUAL(fill(1), OPEN_MAX);
+    CU_ASSERT_TRUE_FATAL(approve(1, &row) && approve(2, &row) && approve(3, &row) && commit());
+    CU_ASSERT_TRUE_FATAL(reopen_store() && begin());
+    CU_ASSERT_EQUAL(fill(100), 3);
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_OVERLOADED);
+    CU_ASSERT_TRUE(commit());
+}
+
+/* ---- purge ---- */
+
+static bool purge(int64_t now_s, int limit)
+{
+    return begin() && store_purge(fixture.store, now_s, limit, &fixture.err) && commit();
+}
+
+static void test_expired_requests_are_purged_in_steps_and_make_room(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_EQUAL(fill(1), OPEN_MAX);
+    CU_ASSERT_TRUE_FATAL(commit());
+    CU_ASSERT_TRUE(purge(NOW_S + REQUEST_LIFE_S - 1, 100));
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), OPEN_MAX);
+    CU_ASSERT_TRUE(purge(NOW_S + REQUEST_LIFE_S, 3));
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), OPEN_MAX - 3);
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_EQUAL(fill(100), 3);
+    CU_ASSERT_TRUE_FATAL(commit());
+    CU_ASSERT_TRUE(purge(NOW_S + REQUEST_LIFE_S, 1000));
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), 0);
+}
+
+static void test_redeemed_requests_are_kept_as_long_as_asked_and_their_ledger_for_good(void)
+{
+    int64_t row = 0;
+    int64_t other = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_code(1, &row) && make_code(2, &other));
+    CU_ASSERT_TRUE_FATAL(begin() && redeem_as(row, 1, NOW_S, "kept") && commit());
+    CU_ASSERT_TRUE(purge(NOW_S + CODE_LIFE_S + RETENTION_S - 1, 100));
+    CU_ASSERT_TRUE(is_spent(1));
+    CU_ASSERT_TRUE(is_known(2));
+    CU_ASSERT_TRUE(purge(NOW_S + CODE_LIFE_S + RETENTION_S, 1));
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), 1);
+    CU_ASSERT_TRUE(purge(NOW_S + CODE_LIFE_S + RETENTION_S, 1));
+    CU_ASSERT_FALSE(is_known(1));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CODE_UNKNOWN);
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), 0);
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries("kept"), 1);
+}
+
+static void test_a_purge_deletes_no_more_than_its_limit_whatever_the_stages(void)
+{
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    for (unsigned i = 1; i <= 4; i++) {
+        CU_ASSERT_TRUE_FATAL(make_code(i, &row));
+    }
+    CU_ASSERT_TRUE_FATAL(begin() && create(11) && create(12) && create(13) && commit());
+    CU_ASSERT_TRUE(purge(NOW_S + REQUEST_LIFE_S + RETENTION_S, 2));
+    CU_ASSERT_TRUE(store_fixture_authorizations() >= 5);
+    for (int i = 0; i < 6; i++) {
+        CU_ASSERT_TRUE(purge(NOW_S + REQUEST_LIFE_S + RETENTION_S, 2));
+    }
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), 0);
+}
+
+static void test_a_purge_that_is_rolled_back_makes_no_room(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_EQUAL(fill(1), OPEN_MAX);
+    CU_ASSERT_TRUE_FATAL(commit() && begin());
+    CU_ASSERT_TRUE(store_purge(fixture.store, NOW_S + REQUEST_LIFE_S, 100, &fixture.err));
+    store_rollback(fixture.store);
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_EQUAL(fill(100), 0);
+    store_rollback(fixture.store);
+}
+
+/* ---- upkeep and threads ---- */
+
+static void test_a_heartbeat_is_a_write(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE(begin() && store_heartbeat(fixture.store, NOW_S, &fixture.err) && commit());
+    CU_ASSERT_TRUE(begin() && store_heartbeat(fixture.store, NOW_S + 1, &fixture.err) && commit());
+}
+
+static struct {
+    _Atomic unsigned written; /* codes 1 to `written` are durable */
+    _Atomic bool done;
+    _Atomic unsigned wrong;
+} race;
+
+static void *read_what_is_written(void *argument)
+{
+    struct stored_code code;
+    struct error err;
+
+    while (!atomic_load(&race.done)) {
+        const unsigned newest = atomic_load(&race.written);
+        const struct digest known = digest_of("code", newest);
+        const struct digest unknown = digest_of("no code", newest);
+        const bool found = newest == 0 || store_find_code(fixture.store, &known, &code, &err);
+        const bool refused = !store_find_code(fixture.store, &unknown, &code, &err)
+                          && err.code == ERROR_CODE_UNKNOWN;
+        atomic_fetch_add(&race.wrong, !found + !refused);
+    }
+    return argument;
+}
+
+static void test_readers_find_every_committed_code_while_the_writer_writes(void)
+{
+    pthread_t readers[READERS];
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    memset(&race, 0, sizeof(race));
+    for (int i = 0; i < READERS; i++) {
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&readers[i], NULL, read_what_is_written, NULL), 0);
+    }
+    unsigned written = 0;
+    int64_t row = 0;
+    while (written < 300 && make_code(written + 1, &row)) {
+        atomic_store(&race.written, ++written);
+    }
+    atomic_store(&race.done, true);
+    for (int i = 0; i < READERS; i++) {
+        CU_ASSERT_EQUAL(pthread_join(readers[i], NULL), 0);
+    }
+    CU_ASSERT_EQUAL(written, 300);
+    CU_ASSERT_EQUAL(atomic_load(&race.wrong), 0);
+}
+
+/* ---- URLs ---- */
+
+static void test_a_url_of_no_known_scheme_is_refused(void)
+{
+    static const char *const urls[] = {
+        "", "sqlite", "sqlit:/tmp/x", "SQLITE:/tmp/x", "/tmp/x.db", "mysql://host/", "file:/tmp/x"
+    };
+    struct store *store = NULL;
+
+    for (size_t i = 0; i < COUNT_OF(urls); i++) {
+        CU_ASSERT_FALSE(store_open(urls[i], &fixture.options, &store, &fixture.err));
+        CU_ASSERT_EQUAL(fixture.err.code, ERROR_CONFIG);
+        CU_ASSERT_PTR_NULL(store);
+    }
+}
+
+int main(void)
+{
+    CU_TestInfo tests[] = {
+        { "a request is created, approved, found and redeemed",
+          test_a_request_is_created_approved_found_and_redeemed },
+        { "an approval tells the request back", test_an_approval_tells_the_request_back },
+        { "a code without scope has none", test_a_code_without_scope_has_none },
+        { "a spent code is refused and nothing is written",
+          test_a_spent_code_is_refused_and_nothing_is_written },
+        { "a code is spent once within one transaction",
+          test_a_code_is_spent_once_within_one_transaction },
+        { "a code is redeemed until it expires and not then",
+          test_a_code_is_redeemed_until_it_expires_and_not_then },
+        { "a row is redeemed with its own code only",
+          test_a_row_is_redeemed_with_its_own_code_only },
+        { "an unknown code is not found", test_an_unknown_code_is_not_found },
+        { "an unknown request is not approved", test_an_unknown_request_is_not_approved },
+        { "a request is approved until it expires and not then",
+          test_a_request_is_approved_until_it_expires_and_not_then },
+        { "a request is approved once", test_a_request_is_approved_once },
+        { "what is rolled back was never there", test_what_is_rolled_back_was_never_there },
+        { "a refusal leaves the others of its transaction in place",
+          test_a_refusal_leaves_the_others_of_its_transaction_in_place },
+        { "nobody sees what is not committed", test_nobody_sees_what_is_not_committed },
+        { "what is committed survives reopening", test_what_is_committed_survives_reopening },
+        { "a transaction that was open at the end is gone",
+          test_a_transaction_that_was_open_at_the_end_is_gone },
+        { "what is committed survives a kill and nothing else does",
+          test_what_is_committed_survives_a_kill_and_nothing_else_does },
+        { "of two servers on one store one spends the code",
+          test_of_two_servers_on_one_store_one_spends_the_code },
+        { "a pair is unique while its request lives",
+          test_a_pair_is_unique_while_its_request_lives },
+        { "a pair is free once its request expired", test_a_pair_is_free_once_its_request_expired },
+        { "a pair is free after a rollback", test_a_pair_is_free_after_a_rollback },
+        { "an id is unique", test_an_id_is_unique },
+        { "open requests are bounded", test_open_requests_are_bounded },
+        { "an approval makes room for one request", test_an_approval_makes_room_for_one_request },
+        { "a refused request takes no room", test_a_refused_request_takes_no_room },
+        { "a rollback gives the room back", test_a_rollback_gives_the_room_back },
+        { "the bound holds across reopening", test_the_bound_holds_across_reopening },
+        { "expired requests are purged in steps and make room",
+          test_expired_requests_are_purged_in_steps_and_make_room },
+        { "redeemed requests are kept as long as asked and their ledger for good",
+          test_redeemed_requests_are_kept_as_long_as_asked_and_their_ledger_for_good },
+        { "a purge deletes no more than its limit whatever the stages",
+          test_a_purge_deletes_no_more_than_its_limit_whatever_the_stages },
+        { "a purge that is rolled back makes no room",
+          test_a_purge_that_is_rolled_back_makes_no_room },
+        { "a heartbeat is a write", test_a_heartbeat_is_a_write },
+        { "readers find every committed code while the writer writes",
+          test_readers_find_every_committed_code_while_the_writer_writes },
+        { "a URL of no known scheme is refused", test_a_url_of_no_known_scheme_is_refused },
+        CU_TEST_INFO_NULL,
+    };
+    return run_suite("store", set_up, tear_down, tests);
+}

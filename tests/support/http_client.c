@@ -1,0 +1,274 @@
+#include "support/http_client.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+enum { RECEIVED_MAX = 1024 * 1024 };
+
+struct http_client {
+    int fd; /* -1: closed */
+    struct http_reply reply;
+    char *head; /* the reply's texts */
+    char *body;
+    size_t length; /* of what was received and belongs to no reply yet */
+    size_t size;
+    char *received;
+};
+
+/* ---- connections ---- */
+
+static bool bind_source(int fd, const char *source)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    return inet_pton(AF_INET, source, &address.sin_addr) == 1
+        && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+static bool connect_to(int fd, int port)
+{
+    const struct sockaddr_in address = { .sin_family = AF_INET,
+                                         .sin_port = htons((uint16_t)port),
+                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    const int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    return connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+struct http_client *http_connect_from(const char *source, int port)
+{
+    struct http_client *self = xcalloc(1, sizeof(*self));
+
+    self->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (self->fd >= 0 && (!bind_source(self->fd, source) || !connect_to(self->fd, port))) {
+        release_fd(&self->fd);
+        self->fd = -1;
+    }
+    return self;
+}
+
+struct http_client *http_connect(int port)
+{
+    return http_connect_from("127.0.0.1", port);
+}
+
+void http_close(struct http_client *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    release_fd(&self->fd);
+    free(self->head);
+    free(self->body);
+    free(self->received);
+    free(self);
+}
+
+void http_abort(struct http_client *self)
+{
+    const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+    (void)setsockopt(self->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    http_close(self);
+}
+
+bool http_is_connected(const struct http_client *self)
+{
+    return self->fd >= 0;
+}
+
+/* ---- bytes ---- */
+
+bool http_send(struct http_client *self, const void *bytes, size_t length)
+{
+    const char *at = bytes;
+
+    while (length > 0) {
+        const ssize_t sent = send(self->fd, at, length, MSG_NOSIGNAL);
+        if (sent <= 0) {
+            return false;
+        }
+        at += sent;
+        length -= (size_t)sent;
+    }
+    return true;
+}
+
+bool http_send_text(struct http_client *self, const char *text)
+{
+    return http_send(self, text, strlen(text));
+}
+
+/* Waits for bytes, a close or the deadline. */
+static bool wait_readable(const struct http_client *self, int64_t deadline_ns)
+{
+    struct pollfd readable = { .fd = self->fd, .events = POLLIN };
+    const int64_t left_ms = (deadline_ns - monotonic_ns() + NS_PER_MS - 1) / NS_PER_MS;
+    return self->fd >= 0 && left_ms > 0 && poll(&readable, 1, (int)left_ms) > 0;
+}
+
+/* Receives more. False at the end of the stream and at the deadline. */
+static bool receive_more(struct http_client *self, int64_t deadline_ns)
+{
+    if (self->size - self->length < 16384) {
+        self->size = self->size * 2 + 32768;
+        self->received = realloc(self->received, self->size);
+    }
+    if (self->received == NULL || self->length > RECEIVED_MAX
+        || !wait_readable(self, deadline_ns)) {
+        return false;
+    }
+    const ssize_t count =
+        recv(self->fd, self->received + self->length, self->size - self->length, 0);
+    if (count <= 0) {
+        return false;
+    }
+    self->length += (size_t)count;
+    return true;
+}
+
+/* Moves the first `length` received bytes to a text of their own. */
+static void take_received(struct http_client *self, size_t length, char **text_out)
+{
+    free(*text_out);
+    *text_out = xcalloc(length + 1, 1);
+    memcpy(*text_out, self->received, length);
+    self->length -= length;
+    memmove(self->received, self->received + length, self->length);
+}
+
+/* ---- replies ---- */
+
+static bool receive_head(struct http_client *self, int64_t deadline_ns)
+{
+    for (;;) {
+        const char *end =
+            self->length > 0 ? memmem(self->received, self->length, "\r\n\r\n", 4) : NULL;
+        if (end != NULL) {
+            take_received(self, (size_t)(end - self->received) + 4, &self->head);
+            return true;
+        }
+        if (!receive_more(self, deadline_ns)) {
+            return false;
+        }
+    }
+}
+
+static bool receive_body(struct http_client *self, const char *method, int64_t deadline_ns)
+{
+    const char *length = http_header(&self->reply, "Content-Length");
+    const bool has_none = strcmp(method, "HEAD") == 0 || self->reply.status == 304;
+
+    self->reply.body_length = has_none ? 0 : strtoul(length, NULL, 10);
+    while (self->length < self->reply.body_length) {
+        if (!receive_more(self, deadline_ns)) {
+            return false;
+        }
+    }
+    take_received(self, self->reply.body_length, &self->body);
+    self->reply.body = self->body;
+    return true;
+}
+
+const struct http_reply *http_receive(struct http_client *self, const char *method)
+{
+    static const struct http_reply none = { .head = "", .body = "" };
+    const int64_t deadline_ns = monotonic_ns() + HTTP_DEADLINE_S * NS_PER_S;
+
+    self->reply = none;
+    if (!receive_head(self, deadline_ns)) {
+        return &self->reply;
+    }
+    self->reply.head = self->head;
+    if (sscanf(self->head, "HTTP/1.%*1[01] %3d ", &self->reply.status) != 1
+        || !receive_body(self, method, deadline_ns)) {
+        self->reply = none;
+    }
+    return &self->reply;
+}
+
+const char *http_header(const struct http_reply *reply, const char *name)
+{
+    static _Thread_local char value[1024];
+    const size_t length = strlen(name);
+    const char *found = "";
+
+    for (const char *line = strstr(reply->head, "\r\n"); line != NULL;
+         line = strstr(line, "\r\n")) {
+        line += 2;
+        if (strncasecmp(line, name, length) == 0 && line[length] == ':') {
+            const char *begin = line + length + 1 + strspn(line + length + 1, " ");
+            (void)snprintf(value, sizeof(value), "%.*s",
+                           found == value ? 9 : (int)strcspn(begin, "\r"),
+                           found == value ? "(several)" : begin);
+            found = value;
+        }
+    }
+    return found;
+}
+
+/* ---- requests ---- */
+
+const struct http_reply *http_request(struct http_client *self, const char *method,
+                                      const char *target, const char *headers, const char *body)
+{
+    scoped(release_memory) char *request = NULL;
+    char length[48] = "";
+
+    if (body != NULL) {
+        (void)snprintf(length, sizeof(length), "Content-Length: %zu\r\n", strlen(body));
+    }
+    if (asprintf(&request, "%s %s HTTP/1.1\r\nHost: issuer.example\r\n%s%s\r\n%s", method, target,
+                 headers != NULL ? headers : "", length, body != NULL ? body : "")
+        < 0) {
+        abort();
+    }
+    (void)http_send_text(self, request); /* who refuses early may have closed: read what it said */
+    return http_receive(self, method);
+}
+
+const struct http_reply *http_post_json(struct http_client *self, const char *target,
+                                        const char *body)
+{
+    return http_request(self, "POST", target, "Content-Type: application/json\r\n", body);
+}
+
+const struct http_reply *http_get(struct http_client *self, const char *target)
+{
+    return http_request(self, "GET", target, NULL, NULL);
+}
+
+/* ---- the end ---- */
+
+bool http_is_closed_by_server(struct http_client *self)
+{
+    char byte;
+    return self->fd >= 0 && self->length == 0
+        && wait_readable(self, monotonic_ns() + HTTP_DEADLINE_S * NS_PER_S)
+        && recv(self->fd, &byte, 1, MSG_DONTWAIT) <= 0;
+}
+
+bool http_ends(struct http_client *self)
+{
+    const int64_t deadline_ns = monotonic_ns() + HTTP_DEADLINE_S * NS_PER_S;
+
+    do {
+        self->length = 0;
+    } while (receive_more(self, deadline_ns));
+    return self->fd >= 0 && monotonic_ns() < deadline_ns;
+}
+
+bool http_is_quiet(struct http_client *self, int milliseconds)
+{
+    return self->fd >= 0 && self->length == 0
+        && !wait_readable(self, monotonic_ns() + milliseconds * (int64_t)NS_PER_MS);
+}

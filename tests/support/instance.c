@@ -1,0 +1,502 @@
+#include "support/instance.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+enum { PATH_LENGTH = 512, SETTINGS_MAX = 64, START_DEADLINE_S = 60 };
+
+static const char client_secret[] = "a-client-secret-of-the-tests";
+
+struct setting {
+    char *section;
+    char *name;
+    char *value;
+};
+
+struct instance {
+    struct setting settings[SETTINGS_MAX];
+    size_t setting_count;
+    pid_t pid; /* 0: not running */
+    int output_fd;
+    int public_port;
+    int admin_port;
+    char directory[PATH_LENGTH];
+    char conf_path[PATH_LENGTH];
+    char log_path[PATH_LENGTH];
+    char store_path[PATH_LENGTH];
+    char control_path[PATH_LENGTH];
+    char shim_log_path[PATH_LENGTH];
+};
+
+/* A test cannot go on without its tools. */
+_Noreturn static void give_up(const char *what)
+{
+    fprintf(stderr, "instance: %s: %s\n", what, strerror(errno));
+    exit(2);
+}
+
+static const char *require_variable(const char *name)
+{
+    const char *value = getenv(name);
+    if (value == NULL) {
+        fprintf(stderr, "instance: %s is not set; run by with_softhsm.sh\n", name);
+        exit(2);
+    }
+    return value;
+}
+
+/* ---- settings ---- */
+
+static struct setting *find_setting(struct instance *self, const char *section, const char *name)
+{
+    for (size_t i = 0; i < self->setting_count; i++) {
+        if (strcmp(self->settings[i].section, section) == 0
+            && strcmp(self->settings[i].name, name) == 0) {
+            return &self->settings[i];
+        }
+    }
+    return NULL;
+}
+
+/* Takes `text` apart: the section ends at the last '.' before the first '='. */
+static void apply(struct instance *self, char *text)
+{
+    char *equals = strchr(text, '=');
+    char *dot = equals != NULL ? memrchr(text, '.', (size_t)(equals - text)) : NULL;
+
+    if (dot == NULL || self->setting_count == SETTINGS_MAX) {
+        fprintf(stderr, "instance: no setting, or one too many: %s\n", text);
+        exit(2);
+    }
+    *equals = '\0';
+    *dot = '\0';
+    struct setting *setting =
+        strcmp(dot + 1, "setenv") == 0 ? NULL : find_setting(self, text, dot + 1);
+    if (setting == NULL) {
+        setting = &self->settings[self->setting_count++];
+        setting->section = xstrdup(text);
+        setting->name = xstrdup(dot + 1);
+    }
+    free(setting->value);
+    setting->value = xstrdup(equals + 1);
+}
+
+void instance_set(struct instance *self, const char *format, ...)
+{
+    scoped(release_memory) char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0) {
+        abort();
+    }
+    va_end(args);
+    apply(self, text);
+}
+
+/* A section's settings need not stand together in the list, but must in the file. */
+static void write_section(FILE *file, const struct instance *self, const char *section)
+{
+    fprintf(file, "[%s]\n", section);
+    for (size_t i = 0; i < self->setting_count; i++) {
+        if (strcmp(self->settings[i].section, section) == 0) {
+            fprintf(file, "%s = %s\n", self->settings[i].name, self->settings[i].value);
+        }
+    }
+}
+
+static bool is_first_of_section(const struct instance *self, size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(self->settings[i].section, self->settings[index].section) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void instance_write_conf(const struct instance *self)
+{
+    FILE *file = fopen(self->conf_path, "we");
+    if (file == NULL) {
+        give_up(self->conf_path);
+    }
+    for (size_t i = 0; i < self->setting_count; i++) {
+        if (is_first_of_section(self, i)) {
+            write_section(file, self, self->settings[i].section);
+        }
+    }
+    fclose(file);
+}
+
+/* ---- the directory ---- */
+
+static void write_file(const char *path, const char *content)
+{
+    FILE *file = fopen(path, "we");
+    if (file == NULL) {
+        give_up(path);
+    }
+    fputs(content, file);
+    fclose(file);
+}
+
+static void name_file(const struct instance *self, char path_out[static PATH_LENGTH],
+                      const char *name)
+{
+    if (snprintf(path_out, PATH_LENGTH, "%s/%s", self->directory, name) >= PATH_LENGTH) {
+        give_up("too long a path");
+    }
+}
+
+struct instance *instance_new(const char *const *settings)
+{
+    struct instance *self = xcalloc(1, sizeof(*self));
+    char secret_path[PATH_LENGTH];
+
+    self->output_fd = -1;
+    (void)umask(077);
+    (void)snprintf(self->directory, sizeof(self->directory), "%s/instance.XXXXXX",
+                   require_variable("TEST_DIR"));
+    if (mkdtemp(self->directory) == NULL) {
+        give_up(self->directory);
+    }
+    name_file(self, self->conf_path, "issuerd.conf");
+    name_file(self, self->log_path, "issuerd.log");
+    name_file(self, self->store_path, "issuerd.db");
+    name_file(self, self->control_path, "shim-control");
+    name_file(self, self->shim_log_path, "shim-log");
+    name_file(self, secret_path, "client-secret");
+    write_file(secret_path, client_secret);
+
+    instance_set(self, "issuer.url=https://issuer.example");
+    instance_set(self, "public.listen=127.0.0.1:0");
+    instance_set(self, "admin.listen=127.0.0.1:0");
+    instance_set(self, "admin.client_secret_file=%s", secret_path);
+    instance_set(self, "store.url=sqlite:%s", self->store_path);
+    instance_set(self, "signer main.uri=%s", require_variable("TEST_KEY_URI"));
+    instance_set(self, "signer main.setenv=SOFTHSM2_CONF=%s", require_variable("SOFTHSM2_CONF"));
+#ifdef SANITIZED
+    instance_set(self,
+                 "signer main.deadline_ms=10000"); /* slow is not what these tests are about */
+#endif
+    for (; settings != NULL && *settings != NULL; settings++) {
+        instance_set(self, "%s", *settings);
+    }
+    return self;
+}
+
+/* ---- start ---- */
+
+/* In the child, between fork and exec. */
+_Noreturn static void become_issuerd(const struct instance *self, const char *program, int output)
+{
+    const int log = open(self->log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = 1024; /* what a login shell and systemd give, whatever the test has */
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && dup2(output, STDOUT_FILENO) >= 0
+        && dup2(log, STDERR_FILENO) >= 0) {
+        execl(program, "issuerd", "--config", self->conf_path, (char *)NULL);
+    }
+    _exit(127);
+}
+
+/* The one line that issuerd prints; false at its end or at the deadline. */
+static bool read_line(int fd, char *line, size_t size, int64_t deadline_ns)
+{
+    size_t length = 0;
+
+    while (length < size - 1) {
+        struct pollfd readable = { .fd = fd, .events = POLLIN };
+        const int64_t left_ms = (deadline_ns - monotonic_ns()) / NS_PER_MS;
+        if (left_ms <= 0 || poll(&readable, 1, (int)left_ms) <= 0
+            || read(fd, line + length, 1) != 1) {
+            return false;
+        }
+        if (line[length] == '\n') {
+            line[length] = '\0';
+            return true;
+        }
+        length++;
+    }
+    return false;
+}
+
+static void show_log(const struct instance *self)
+{
+    char line[1024];
+    FILE *file = fopen(self->log_path, "re");
+
+    fprintf(stderr, "issuerd did not start; its log:\n");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        fputs(line, stderr);
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+}
+
+bool instance_start(struct instance *self)
+{
+    const char *program = require_variable("TEST_ISSUERD");
+    char line[256];
+    int output[2];
+
+    instance_write_conf(self);
+    if (pipe2(output, O_CLOEXEC) != 0) {
+        give_up("pipe");
+    }
+    self->pid = fork();
+    if (self->pid < 0) {
+        give_up("fork");
+    }
+    if (self->pid == 0) {
+        become_issuerd(self, program, output[1]);
+    }
+    (void)close(output[1]);
+    self->output_fd = output[0];
+    const int64_t deadline_ns = monotonic_ns() + START_DEADLINE_S * NS_PER_S;
+    if (read_line(self->output_fd, line, sizeof(line), deadline_ns)
+        && sscanf(line, "issuerd ready: public http://127.0.0.1:%d admin http://127.0.0.1:%d",
+                  &self->public_port, &self->admin_port)
+               == 2) {
+        return true;
+    }
+    show_log(self);
+    instance_kill(self);
+    return false;
+}
+
+/* ---- stop ---- */
+
+static int ended(struct instance *self, int status)
+{
+    self->pid = 0;
+    release_fd(&self->output_fd);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int instance_wait(struct instance *self, int deadline_s)
+{
+    const int64_t deadline_ns = monotonic_ns() + deadline_s * NS_PER_S;
+    const struct timespec pause = timespec_from_ns(5 * NS_PER_MS);
+    int status = 0;
+
+    if (self->pid == 0) {
+        return -1;
+    }
+    while (waitpid(self->pid, &status, WNOHANG) == 0) {
+        if (monotonic_ns() > deadline_ns) {
+            instance_kill(self);
+            return -1;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+    return ended(self, status);
+}
+
+void instance_terminate(struct instance *self)
+{
+    if (self->pid != 0) {
+        (void)kill(self->pid, SIGTERM);
+    }
+}
+
+int instance_stop(struct instance *self, int deadline_s)
+{
+    instance_terminate(self);
+    return instance_wait(self, deadline_s);
+}
+
+void instance_kill(struct instance *self)
+{
+    int status = 0;
+
+    if (self->pid != 0) {
+        (void)kill(self->pid, SIGKILL);
+        (void)waitpid(self->pid, &status, 0);
+        (void)ended(self, status);
+    }
+}
+
+void instance_free(struct instance *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    instance_kill(self);
+    for (size_t i = 0; i < self->setting_count; i++) {
+        free(self->settings[i].section);
+        free(self->settings[i].name);
+        free(self->settings[i].value);
+    }
+    free(self);
+}
+
+/* ---- what there is to know ---- */
+
+pid_t instance_pid(const struct instance *self)
+{
+    return self->pid;
+}
+
+/* True if `pid` is an issuerd-signer whose parent is `parent`: after its exec, before its end. */
+static bool is_signer_of(pid_t parent, pid_t pid)
+{
+    char path[64];
+    char name[32] = "";
+    char state = 'Z';
+    int its_parent = 0;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "re");
+    const bool is_read =
+        file != NULL && fscanf(file, "%*d (%31[^)]) %c %d", name, &state, &its_parent) == 3;
+    if (file != NULL) {
+        fclose(file);
+    }
+    return is_read && its_parent == parent && state != 'Z' && strcmp(name, "issuerd-signer") == 0;
+}
+
+static int compare_pids(const void *a, const void *b)
+{
+    const pid_t left = *(const pid_t *)a;
+    const pid_t right = *(const pid_t *)b;
+    return (left > right) - (left < right);
+}
+
+size_t instance_signer_pids(const struct instance *self, pid_t *pids_out, size_t size)
+{
+    size_t count = 0;
+    DIR *all = opendir("/proc");
+
+    for (const struct dirent *entry; (entry = readdir(all)) != NULL;) {
+        const pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (pid > 0 && self->pid != 0 && count < size && is_signer_of(self->pid, pid)) {
+            pids_out[count++] = pid;
+        }
+    }
+    closedir(all);
+    qsort(pids_out, count, sizeof(*pids_out), compare_pids);
+    return count;
+}
+
+pid_t instance_signer_pid(const struct instance *self)
+{
+    pid_t pids[16];
+    return instance_signer_pids(self, pids, COUNT_OF(pids)) > 0 ? pids[0] : 0;
+}
+
+int instance_public_port(const struct instance *self)
+{
+    return self->public_port;
+}
+
+int instance_admin_port(const struct instance *self)
+{
+    return self->admin_port;
+}
+
+const char *instance_directory(const struct instance *self)
+{
+    return self->directory;
+}
+
+const char *instance_conf_path(const struct instance *self)
+{
+    return self->conf_path;
+}
+
+const char *instance_log_path(const struct instance *self)
+{
+    return self->log_path;
+}
+
+const char *instance_store_path(const struct instance *self)
+{
+    return self->store_path;
+}
+
+const char *instance_client_secret(const struct instance *self)
+{
+    (void)self;
+    return client_secret;
+}
+
+bool instance_has_logged(const struct instance *self, const char *text)
+{
+    scoped(release_memory) char *line = NULL;
+    size_t size = 0;
+    bool found = false;
+    FILE *file = fopen(self->log_path, "re");
+
+    while (file != NULL && !found && getline(&line, &size, file) >= 0) {
+        found = strstr(line, text) != NULL;
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return found;
+}
+
+/* ---- the shim ---- */
+
+char *key_uri_through(const char *module)
+{
+    static const char attribute[] = "module-path=";
+    const char *uri = require_variable("TEST_KEY_URI");
+    const char *begin = strstr(uri, attribute) + strlen(attribute);
+    char *other = NULL;
+
+    if (asprintf(&other, "%.*s%s%s", (int)(begin - uri), uri, module, begin + strcspn(begin, "&"))
+        < 0) {
+        abort();
+    }
+    return other;
+}
+
+void instance_use_shim(struct instance *self)
+{
+    scoped(release_memory) char *uri = key_uri_through(require_variable("TEST_SHIM"));
+
+    instance_set_faults(self, "");
+    instance_set(self, "signer main.uri=%s", uri);
+    instance_set(self, "signer main.setenv=SHIM_MODULE=%s", require_variable("TEST_MODULE"));
+    instance_set(self, "signer main.setenv=SHIM_CONTROL=%s", self->control_path);
+    instance_set(self, "signer main.setenv=SHIM_LOG=%s", self->shim_log_path);
+}
+
+void instance_set_faults(struct instance *self, const char *lines)
+{
+    char path[PATH_LENGTH + 8];
+
+    (void)snprintf(path, sizeof(path), "%s.new", self->control_path);
+    write_file(path, lines);
+    if (rename(path, self->control_path) != 0) {
+        give_up(self->control_path);
+    }
+}
+
+const char *instance_shim_log_path(const struct instance *self)
+{
+    return self->shim_log_path;
+}

@@ -1,0 +1,77 @@
+/*
+ * A real issuerd with a real token: started in a directory of its own under TEST_DIR, with ports
+ * that the kernel chooses. Run by tests/support/with_softhsm.sh; TEST_ISSUERD is the program,
+ * TEST_SHIM, for those who use it, tests/faults/pkcs11_shim.c.
+ *
+ * Threads: one, and the same one for start and stop: the server dies with the thread it came from.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct instance;
+
+/* Makes the directory, the client secret and, at every start, issuerd.conf. Each of `settings`, up
+ * to a NULL, is "SECTION.NAME=VALUE" ("tokens.code_lifetime_s=1", "signer main.sessions=4"); it
+ * replaces what was there, but for setenv, of which there are many. NULL: no settings. */
+struct instance *instance_new(const char *const *settings);
+
+/* For the next start. The value is printed by `format`. */
+void instance_set(struct instance *instance, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Writes issuerd.conf without a start, for programs that only read it. */
+void instance_write_conf(const struct instance *instance);
+
+/* True once it serves. Waits at most 60 s; what it logged goes to stderr if it does not come. May
+ * be called again after a stop or a kill: same directory, same store, other ports. */
+bool instance_start(struct instance *instance);
+
+/* SIGTERM; does not wait. */
+void instance_terminate(struct instance *instance);
+
+/* SIGTERM, then instance_wait(). */
+int instance_stop(struct instance *instance, int deadline_s);
+
+/* The exit status, 128 + N if signal N ended it, -1 if it ran longer than the deadline (it is
+ * killed then) or did not run. */
+int instance_wait(struct instance *instance, int deadline_s);
+
+/* SIGKILL. */
+void instance_kill(struct instance *instance);
+
+/* Kills it if it runs. The directory goes with TEST_DIR. NULL is fine. */
+void instance_free(struct instance *instance);
+
+pid_t instance_pid(const struct instance *instance);
+
+/* The issuerd-signer that issuerd started; with several, those of the lowest ids. */
+pid_t instance_signer_pid(const struct instance *instance); /* 0: none at the moment */
+size_t instance_signer_pids(const struct instance *instance, pid_t *pids_out, size_t size);
+
+int instance_public_port(const struct instance *instance);
+int instance_admin_port(const struct instance *instance);
+
+/* Borrowed, for the instance's life. */
+const char *instance_directory(const struct instance *instance);
+const char *instance_conf_path(const struct instance *instance);
+const char *instance_log_path(const struct instance *instance); /* stderr of all its runs */
+const char *instance_store_path(const struct instance *instance);
+const char *instance_client_secret(const struct instance *instance);
+
+/* True if the log of all its runs holds `text`. */
+bool instance_has_logged(const struct instance *instance, const char *text);
+
+/* TEST_KEY_URI with another module in its module-path. The caller frees. */
+char *key_uri_through(const char *module);
+
+/* Puts tests/faults/pkcs11_shim.c between the signer "main" and SoftHSM2. */
+void instance_use_shim(struct instance *instance);
+
+/* What the shim does from now on, by lines of its control file; "": nothing. It looks every 2 ms. */
+void instance_set_faults(struct instance *instance, const char *lines);
+
+/* What the shim logged of the LOGGED functions. */
+const char *instance_shim_log_path(const struct instance *instance);
