@@ -317,12 +317,13 @@ static void tend_wal(struct sqlite_store *self)
 static bool writer_open(struct sqlite_store *self, struct error *err)
 {
     if (!connection_open(self->path, &self->writer, err) || !migrate(&self->writer, err)
-        || !connection_prepare(&self->writer, err)) {
+        || !connection_prepare(&self->writer, err)
+        || !read_number(self->writer.db, statements[COUNT_OPEN], &self->open_requests, err)) {
         connection_close(&self->writer);
         return false;
     }
     (void)sqlite3_wal_hook(self->writer.db, note_wal_size, self);
-    return read_number(self->writer.db, statements[COUNT_OPEN], &self->open_requests, err);
+    return true;
 }
 
 DEFINE_RELEASE(release_store, struct store, store_close)
