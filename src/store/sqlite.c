@@ -212,7 +212,8 @@ static bool connection_prepare(struct connection *connection, struct error *err)
         for (int parameter = 1; parameter <= sqlite3_bind_parameter_count(*statement);
              parameter++) {
             /* SQLite numbers "$n" by first appearance: see statements.h. */
-            assert(atoi(sqlite3_bind_parameter_name(*statement, parameter) + 1) == parameter);
+            assert(strtol(sqlite3_bind_parameter_name(*statement, parameter) + 1, NULL, 10)
+                   == parameter);
         }
     }
     return true;

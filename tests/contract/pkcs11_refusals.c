@@ -17,9 +17,10 @@
 #include "hsm/pkcs11_device.h"
 #include "hsm/pkcs11_signature.h"
 #include "support/run.h"
+#include "support/uri.h"
 #include "support/verify.h"
 
-enum { URI_MAX = 1024, PATH_LENGTH = 512 };
+enum { URI_MAX = 4096, PATH_LENGTH = 512 };
 
 /* ---- files and URIs ---- */
 
@@ -47,16 +48,12 @@ struct uri {
     char text[URI_MAX];
 };
 
-/* `path` is what stands before the question mark; blanks in TEST_DIR become %20. */
+/* `path` is what stands before the question mark. */
 static struct uri uri_of(const char *path, const char *module, const char *pin_name)
 {
     struct uri uri;
-    int length = snprintf(uri.text, sizeof(uri.text),
-                          "pkcs11:%s?module-path=%s&pin-source=file:", path, module);
-    for (const char *at = in_dir(pin_name).text; *at != '\0'; at++) {
-        length += snprintf(uri.text + length, sizeof(uri.text) - (size_t)length,
-                           *at == ' ' ? "%%20" : "%c", *at);
-    }
+    (void)!snprintf(uri.text, sizeof(uri.text), "pkcs11:%s?module-path=%s&pin-source=file:%s", path,
+                   uri_path(module).text, uri_path(in_dir(pin_name).text).text);
     return uri;
 }
 

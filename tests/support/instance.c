@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "support/uri.h"
 
 enum { PATH_LENGTH = 512, SETTINGS_MAX = 64, START_DEADLINE_S = 60 };
 
@@ -467,7 +468,8 @@ char *key_uri_through(const char *module)
     const char *begin = strstr(uri, attribute) + strlen(attribute);
     char *other = NULL;
 
-    if (asprintf(&other, "%.*s%s%s", (int)(begin - uri), uri, module, begin + strcspn(begin, "&"))
+    if (asprintf(&other, "%.*s%s%s", (int)(begin - uri), uri, uri_path(module).text,
+                 begin + strcspn(begin, "&"))
         < 0) {
         abort();
     }
