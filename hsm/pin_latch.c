@@ -1,114 +1,196 @@
 #include "hsm/pin_latch.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/base64url.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
 
-enum { PATH_SIZE = 1024 };
+enum { PATH_SIZE = 1024, TRY_EVERY_MS = 20 };
 
-static int hex(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0'
-         : c >= 'a' && c <= 'f' ? c - 'a' + 10
-         : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                : -1;
-}
+/* What this process knows of one PIN file, for all its latches. */
+struct pin_source {
+    unsigned latches; /* 0: free */
+    bool locked;
+    struct pin_identity refused;
+    char path[PATH_SIZE]; /* "": no PIN file, and not shared */
+};
 
-/* The path in the URI's pin-source (RFC 7512 2.4), percent-decoded. False if there is none. */
-static bool pin_source_path(const char *uri, char path_out[static PATH_SIZE])
+static pthread_mutex_t sources_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pin_source sources[SIGNERS_MAX];
+
+/* The path in the URI's pin-source (RFC 7512 2.4), percent-decoded; "" if there is none. */
+static void pin_source_path(const char *uri, char path_out[static PATH_SIZE])
 {
-    const char *at = strstr(uri, "pin-source=");
+    const char *query = strstr(uri, "pin-source=");
+    const char *at = query != NULL ? strchr(query, '=') + 1 : uri + strlen(uri);
     size_t length = 0;
 
-    if (at == NULL) {
-        return false;
-    }
-    at += strlen("pin-source=");
-    if (strncmp(at, "file:", 5) == 0) {
-        at += 5;
-    }
-    if (strncmp(at, "//", 2) == 0) {
-        at += 2;
-    }
+    at += strncmp(at, "file:", 5) == 0 ? 5 : 0;
+    at += strncmp(at, "//", 2) == 0 ? 2 : 0;
     for (; *at != '\0' && *at != '&' && length < PATH_SIZE - 1; at++) {
-        const bool escaped = at[0] == '%' && hex(at[1]) >= 0 && hex(at[2]) >= 0;
-        path_out[length++] = escaped ? (char)(hex(at[1]) * 16 + hex(at[2])) : *at;
+        const char digits[] = { at[1], at[1] != '\0' ? at[2] : '\0', '\0' };
+        const bool escaped = *at == '%' && strspn(digits, "0123456789abcdefABCDEF") == 2;
+        path_out[length++] = escaped ? (char)strtoul(digits, NULL, 16) : *at;
         at += escaped ? 2 : 0;
     }
     path_out[length] = '\0';
-    return true;
 }
 
-/* What identifies a PIN source at this moment: changes whenever the file is written or replaced. */
-static bool source_now(const struct signer_options *options, struct pin_latch *latch_out)
+static struct pin_identity identity_now(const char *path)
 {
-    char path[PATH_SIZE];
-    char identity[PATH_SIZE];
+    struct pin_identity identity = { "-" };
     struct stat status;
 
-    *latch_out = (struct pin_latch){ .set = true };
-    if (!pin_source_path(options->uri, path) || stat(path, &status) != 0) {
-        return false;
+    if (stat(path, &status) == 0 && status.st_size > 0) {
+        const int64_t facts[] = { (int64_t)status.st_dev, (int64_t)status.st_ino,
+                                  status.st_size,         status.st_mtim.tv_sec,
+                                  status.st_mtim.tv_nsec, status.st_ctim.tv_sec,
+                                  status.st_ctim.tv_nsec };
+        const struct digest digest = sha256(facts, sizeof(facts));
+        (void)base64url_encode(identity.text, digest.bytes, sizeof(digest.bytes));
     }
-    const struct digest uri = sha256(options->uri, strlen(options->uri));
-    const int length =
-        snprintf(identity, sizeof(identity), "%llu %llu %lld %lld.%09ld %lld.%09ld ",
-                 (unsigned long long)status.st_dev, (unsigned long long)status.st_ino,
-                 (long long)status.st_size, (long long)status.st_mtim.tv_sec,
-                 status.st_mtim.tv_nsec, (long long)status.st_ctim.tv_sec, status.st_ctim.tv_nsec);
-    memcpy(identity + length, uri.bytes, sizeof(uri.bytes));
-    const struct digest whole = sha256(identity, (size_t)length + sizeof(uri.bytes));
-    (void)base64url_encode(latch_out->source, whole.bytes, sizeof(whole.bytes));
-    return true;
+    return identity;
 }
 
-static bool latch_path(const char *state_dir, const struct signer_options *options,
-                       char path_out[static PATH_SIZE])
+/* -1 if there is none. issuerctl may run as root, and the server has to open the file as well. */
+static int open_kept(const char *state_dir, const char *path)
 {
-    return state_dir != NULL
-        && snprintf(path_out, PATH_SIZE, "%s/signer-%s.pin-refused", state_dir, options->name)
-               < PATH_SIZE;
+    const struct digest digest = sha256(path, strlen(path));
+    char name[] = "pin-refused-0123456789abcdef";
+    struct stat owner;
+
+    (void)base64url_encode(strrchr(name, '-') + 1, digest.bytes, 12);
+    scoped(release_fd) int directory = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const int fd = openat(directory, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        log_event(LOG_LEVEL_WARNING, "signer.latch_not_kept", "file=%s errno=%d", name, errno);
+    } else if (geteuid() == 0 && fstat(directory, &owner) == 0) {
+        (void)!fchown(fd, owner.st_uid, owner.st_gid);
+    }
+    return fd;
 }
 
-void pin_latch_load(struct pin_latch *latch, const char *state_dir,
+void pin_latch_open_file(struct pin_latch *latch, const char *state_dir, const char *path)
+{
+    *latch = (struct pin_latch){ .state_dir = path[0] != '\0' ? state_dir : NULL, .fd = -1 };
+    pthread_mutex_lock(&sources_lock);
+    for (size_t i = 0; i < SIGNERS_MAX; i++) {
+        const bool same = path[0] != '\0' && strcmp(sources[i].path, path) == 0;
+        if (same || (latch->source == NULL && sources[i].latches == 0)) {
+            latch->source = &sources[i];
+        }
+    }
+    assert(latch->source != NULL); /* a signer has one latch at a time */
+    latch->source->latches++;
+    (void)snprintf(latch->source->path, sizeof(latch->source->path), "%s", path);
+    pthread_mutex_unlock(&sources_lock);
+}
+
+void pin_latch_open(struct pin_latch *latch, const char *state_dir,
                     const struct signer_options *options)
 {
     char path[PATH_SIZE];
-
-    *latch = (struct pin_latch){ .set = false };
-    if (!latch_path(state_dir, options, path)) {
-        return;
-    }
-    scoped(release_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    latch->set = fd >= 0 && read(fd, latch->source, sizeof(latch->source) - 1) > 0;
+    pin_source_path(options->uri, path);
+    pin_latch_open_file(latch, state_dir, path);
 }
 
-void pin_latch_set(struct pin_latch *latch, const char *state_dir,
-                   const struct signer_options *options)
+void pin_latch_close(struct pin_latch *latch)
 {
-    char path[PATH_SIZE];
-
-    if (!source_now(options, latch) || !latch_path(state_dir, options, path)) {
-        return;
+    pin_latch_unlock(latch);
+    pthread_mutex_lock(&sources_lock);
+    if (--latch->source->latches == 0) {
+        *latch->source = (struct pin_source){ .latches = 0 };
     }
-    scoped(release_fd) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0 || write(fd, latch->source, strlen(latch->source)) < 0 || fsync(fd) != 0) {
-        log_event(LOG_LEVEL_ERROR, "signer.latch_not_kept", "signer=%s path='%s' errno=%d",
-                  options->name, path, errno);
+    pthread_mutex_unlock(&sources_lock);
+}
+
+static bool try_lock(struct pin_latch *self)
+{
+    pthread_mutex_lock(&sources_lock);
+    self->locked =
+        !self->source->locked
+        && (self->fd < 0 || flock(self->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);
+    self->source->locked = self->source->locked || self->locked;
+    pthread_mutex_unlock(&sources_lock);
+    return self->locked;
+}
+
+bool pin_latch_lock(struct pin_latch *self, int stop_fd, int timeout_ms, struct error *err)
+{
+    const int64_t start_ns = monotonic_ns();
+    struct pollfd stop = { .fd = stop_fd, .events = POLLIN };
+
+    assert(!self->locked);
+    self->fd = self->state_dir != NULL ? open_kept(self->state_dir, self->source->path) : -1;
+    while (!try_lock(self)) {
+        const bool stopped = poll(&stop, 1, TRY_EVERY_MS) > 0;
+        const int64_t waited_ms = (monotonic_ns() - start_ns) / NS_PER_MS;
+        if (stopped || (timeout_ms >= 0 && waited_ms >= timeout_ms)) {
+            release_fd(&self->fd);
+            self->fd = -1;
+            return stopped ? fail(err, ERROR_SHUTTING_DOWN, "shutting down")
+                           : fail(err, ERROR_DEVICE_UNAVAILABLE,
+                                  "another process is logging in with this PIN; try again");
+        }
+    }
+    self->tried = identity_now(self->source->path);
+    self->kept = (struct pin_identity){ "" };
+    (void)!pread(self->fd, self->kept.text, sizeof(self->kept.text) - 1, 0);
+    return true;
+}
+
+static bool is_refused(const struct pin_identity *now, const struct pin_identity *refused)
+{
+    return refused->text[0] != '\0'
+        && (strcmp(now->text, "-") == 0 || strcmp(now->text, refused->text) == 0);
+}
+
+bool pin_latch_holds(const struct pin_latch *self)
+{
+    const struct pin_identity now = identity_now(self->source->path);
+
+    pthread_mutex_lock(&sources_lock);
+    const struct pin_identity refused = self->source->refused;
+    pthread_mutex_unlock(&sources_lock);
+    return is_refused(&now, &refused) || is_refused(&now, &self->kept);
+}
+
+void pin_latch_set(struct pin_latch *self)
+{
+    const size_t length = strlen(self->tried.text);
+
+    assert(self->locked);
+    pthread_mutex_lock(&sources_lock);
+    self->source->refused = self->tried;
+    pthread_mutex_unlock(&sources_lock);
+    if (self->fd >= 0 && strcmp(self->tried.text, "-") != 0
+        && (pwrite(self->fd, self->tried.text, length, 0) != (ssize_t)length
+            || ftruncate(self->fd, (off_t)length) != 0 || fsync(self->fd) != 0)) {
+        log_event(LOG_LEVEL_ERROR, "signer.latch_not_kept", "errno=%d", errno);
     }
 }
 
-bool pin_latch_holds(const struct pin_latch *latch, const struct signer_options *options)
+void pin_latch_unlock(struct pin_latch *self)
 {
-    struct pin_latch now;
-    return latch->set && (!source_now(options, &now) || strcmp(now.source, latch->source) == 0);
+    pthread_mutex_lock(&sources_lock);
+    if (self->locked) {
+        self->locked = self->source->locked = false;
+        (void)flock(self->fd, LOCK_UN); /* a child between fork and exec has the descriptor too */
+        release_fd(&self->fd);
+        self->fd = -1;
+    }
+    pthread_mutex_unlock(&sources_lock);
 }

@@ -31,6 +31,7 @@ enum {
     BACKOFF_MAX_MS = 4000,
     STEADY_MS = 5000, /* a child that lived this long is started again at once */
     LATCH_CHECK_MS = 1000,
+    TURN_MS = 50, /* more than the latch's waiters sleep between two looks */
 };
 
 extern char **environ;
@@ -270,9 +271,19 @@ static int restart_timeout_ms(int64_t started_within_ns)
                                          : (int)twice_ms;
 }
 
-/* One child from birth to death. True if it served. Sets *err where it did not, and how long the
- * next one may take to start where it did. */
-static bool live_once(struct signer *self, int *timeout_ms, bool *stop_out, struct error *err)
+/* The login is over, and so is its child unless it succeeded: the next may try this PIN. */
+static void pass_on(struct pin_latch *latch, bool was_refused)
+{
+    if (was_refused) {
+        pin_latch_set(latch);
+    }
+    pin_latch_unlock(latch);
+}
+
+/* One child from birth to death; `latch` is locked, and unlocked after the login. True if it served.
+ * Sets *err where it did not, and how long the next one may take to start where it did. */
+static bool live_once(struct signer *self, struct pin_latch *latch, int *timeout_ms, bool *stop_out,
+                      struct error *err)
 {
     const int64_t born_ns = monotonic_ns();
     scoped(release_memory) struct wire_launch *launch = xcalloc(1, sizeof(*launch));
@@ -280,10 +291,14 @@ static bool live_once(struct signer *self, int *timeout_ms, bool *stop_out, stru
     struct child child = { .pid = -1, .control_fd = -1 };
 
     launch_fill(launch, WIRE_SERVE, self->all, self->options);
-    bool served = child_spawn(self->all, self->options, self->request_fds[1], self->answer_fds[1],
-                              &child, err)
-               && handshake(&child, launch, self->stop_fd, *timeout_ms, ready, err)
-               && adopt_key(self, &ready->key, err);
+    const bool started = child_spawn(self->all, self->options, self->request_fds[1],
+                                     self->answer_fds[1], &child, err)
+                      && handshake(&child, launch, self->stop_fd, *timeout_ms, ready, err);
+    if (!started) {
+        child_end(&child, SIGKILL);
+    }
+    pass_on(latch, err->code == ERROR_KEY_LOCKED);
+    const bool served = started && adopt_key(self, &ready->key, err);
     if (served) {
         *timeout_ms = restart_timeout_ms(monotonic_ns() - born_ns);
         go_up(self);
@@ -310,23 +325,30 @@ static int64_t jittered(int64_t ms)
     return ms / 2 + ms * random / (2 * UINT16_MAX);
 }
 
-/* A refused PIN is never tried again until its source changes: tokens count the tries. True: stop. */
-static bool wait_while_locked(struct signer *self, const struct pin_latch *latch)
+/* A refused PIN is never tried again until its source changes: tokens count the tries. True once
+ * this signer may try it, with the latch locked; false: stop. */
+static bool await_turn(struct signer *self, struct pin_latch *latch)
 {
     const struct error locked = { .code = ERROR_KEY_LOCKED };
-    bool stop = false;
+    struct error err;
 
-    if (pin_latch_holds(latch, self->options)) {
+    while (pin_latch_lock(latch, self->stop_fd, -1, &err)) {
+        if (!pin_latch_holds(latch)) {
+            return true;
+        }
+        pin_latch_unlock(latch);
         atomic_store(&self->state, SIGNER_LOCKED);
         log_event(LOG_LEVEL_ERROR, "signer.locked",
                   "signer=%s hint='the PIN was refused: not tried again until its file changes'",
                   self->options->name);
         publish_first_result(self, &locked);
+        while (pin_latch_holds(latch)) {
+            if (wait_for_stop(self, LATCH_CHECK_MS)) {
+                return false;
+            }
+        }
     }
-    while (!stop && pin_latch_holds(latch, self->options)) {
-        stop = wait_for_stop(self, LATCH_CHECK_MS);
-    }
-    return stop;
+    return false;
 }
 
 /* Doubles from one short life to the next, so that a device that kills its signer is not hammered. */
@@ -341,10 +363,11 @@ static int64_t next_backoff_ms(int64_t backoff_ms, int64_t lived_ms)
     return backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : backoff_ms * 2;
 }
 
-/* What a start that failed took counts as waiting: a device that hangs was not hammered. */
+/* What a start that failed took counts as waiting: a device that hangs was not hammered. But for
+ * the turn of another signer that waits for the same PIN. */
 static int64_t wait_left_ms(int64_t wait_ms, int64_t waited_ms)
 {
-    return wait_ms > waited_ms ? wait_ms - waited_ms : 0;
+    return wait_ms > waited_ms + TURN_MS ? wait_ms - waited_ms : TURN_MS;
 }
 
 void *supervisor_run(void *argument)
@@ -355,17 +378,18 @@ void *supervisor_run(void *argument)
     int timeout_ms = START_TIMEOUT_MS;
     bool stop = false;
 
-    pin_latch_load(&latch, self->all->state_dir, self->options);
-    while (!stop && !wait_while_locked(self, &latch)) {
+    pin_latch_open(&latch, self->all->state_dir, self->options);
+    while (!stop && await_turn(self, &latch)) {
         struct error err = { .code = ERROR_NONE };
         const int64_t born_ns = monotonic_ns();
-        const bool served = live_once(self, &timeout_ms, &stop, &err);
+        const bool served = live_once(self, &latch, &timeout_ms, &stop, &err);
         if (stop) {
             break;
         }
         const int64_t lived_ms = (monotonic_ns() - born_ns) / NS_PER_MS;
         backoff_ms = next_backoff_ms(backoff_ms, served ? lived_ms : 0);
-        const int64_t wait_ms = wait_left_ms(jittered(backoff_ms), served ? 0 : lived_ms);
+        const int64_t wait_ms =
+            served ? jittered(backoff_ms) : wait_left_ms(jittered(backoff_ms), lived_ms);
         if (served) {
             atomic_fetch_add(&self->restarts, 1);
         } else {
@@ -373,12 +397,11 @@ void *supervisor_run(void *argument)
                       self->options->name, (long long)wait_ms);
             publish_first_result(self, &err);
         }
-        if (err.code == ERROR_KEY_LOCKED) {
-            pin_latch_set(&latch, self->all->state_dir, self->options);
-        } else {
+        if (err.code != ERROR_KEY_LOCKED) {
             stop = wait_for_stop(self, wait_ms);
         }
     }
+    pin_latch_close(&latch);
     return NULL;
 }
 
@@ -397,6 +420,18 @@ static enum wire_mode ceremony_mode(enum signer_ceremony ceremony)
     return WIRE_PROBE;
 }
 
+/* To initialise a token it is the security officer's PIN that is tried. */
+static void open_latch(struct pin_latch *latch, const struct signers_options *all,
+                       const struct signer_options *options,
+                       const struct signer_ceremony_options *ceremony)
+{
+    if (ceremony->ceremony == CEREMONY_INIT_TOKEN && ceremony->so_pin_file != NULL) {
+        pin_latch_open_file(latch, all->state_dir, ceremony->so_pin_file);
+    } else {
+        pin_latch_open(latch, all->state_dir, options);
+    }
+}
+
 bool signer_run_ceremony(const struct signers_options *all, size_t index,
                          const struct signer_ceremony_options *ceremony, struct signer_key *key_out,
                          struct error *err)
@@ -404,17 +439,20 @@ bool signer_run_ceremony(const struct signers_options *all, size_t index,
     scoped(release_memory) struct wire_launch *launch = xcalloc(1, sizeof(*launch));
     scoped(release_memory) struct wire_ready *ready = xcalloc(1, sizeof(*ready));
     const struct signer_options *options = &all->signers[index];
+    scoped(pin_latch_close) struct pin_latch latch;
     struct child child = { .pid = -1, .control_fd = -1 };
-    struct pin_latch latch;
 
+    open_latch(&latch, all, options, ceremony);
     launch_fill(launch, ceremony_mode(ceremony->ceremony), all, options);
     launch->rsa_bits = ceremony->rsa_bits;
     copy(launch->so_pin_file, sizeof(launch->so_pin_file), ceremony->so_pin_file);
     if (ceremony->algorithm != NULL && ceremony->algorithm[0] != '\0') {
         copy(launch->algorithm, sizeof(launch->algorithm), ceremony->algorithm);
     }
-    pin_latch_load(&latch, all->state_dir, options);
-    if (pin_latch_holds(&latch, options)) {
+    if (!pin_latch_lock(&latch, -1, START_TIMEOUT_MS, err)) {
+        return error_context(err, "signer %s", options->name);
+    }
+    if (pin_latch_holds(&latch)) {
         return fail(err, ERROR_KEY_LOCKED,
                     "signer %s: this PIN was refused before; it is not tried again until its file "
                     "changes",
@@ -423,10 +461,8 @@ bool signer_run_ceremony(const struct signers_options *all, size_t index,
     const bool good = child_spawn(all, options, -1, -1, &child, err)
                    && handshake(&child, launch, -1, START_TIMEOUT_MS, ready, err);
     child_end(&child, SIGKILL);
+    pass_on(&latch, !good && err->code == ERROR_KEY_LOCKED);
     if (!good) {
-        if (err->code == ERROR_KEY_LOCKED) {
-            pin_latch_set(&latch, all->state_dir, options);
-        }
         return error_context(err, "signer %s", options->name);
     }
     *key_out = ready->key;

@@ -15,6 +15,7 @@
 #include "support/health.h"
 #include "support/program.h"
 #include "support/run.h"
+#include "support/uri.h"
 
 enum { TEXT_SIZE = 1024, STOP_S = 15 * HEALTH_SLACK, LOCKED_S = 5 };
 
@@ -22,6 +23,7 @@ static const char WRONG_PIN[] = "13579-wrong";
 
 static struct {
     struct instance *instance;
+    struct instance *rival;
     char pin_path[TEXT_SIZE];
     char right_pin[64];
     char code[API_CODE_SIZE];
@@ -44,26 +46,13 @@ static void read_right_pin(void)
     (void)fclose(file);
 }
 
-/* A path as it stands in a URI. */
-static void escape(char out[static TEXT_SIZE], const char *path)
-{
-    char *end = out;
-    for (; *path != '\0' && end < out + TEXT_SIZE - 4; path++) {
-        end += snprintf(end, 4, *path == ' ' ? "%%20" : "%c", *path);
-    }
-}
-
 /* The key of the test's token through the shim, with a PIN file of our own. */
-static void use_own_pin_file(void)
+static void use_own_pin_file(struct instance *instance)
 {
     const char *uri = getenv("TEST_KEY_URI");
-    char escaped[TEXT_SIZE] = "";
-
-    (void)snprintf(fixture.pin_path, sizeof(fixture.pin_path), "%s/own pin",
-                   instance_directory(fixture.instance));
-    escape(escaped, fixture.pin_path);
-    instance_set(fixture.instance, "signer main.uri=%.*s?module-path=%s&pin-source=file:%s",
-                 (int)strcspn(uri, "?"), uri, getenv("TEST_SHIM"), escaped);
+    instance_set(instance, "signer main.uri=%.*s?module-path=%s&pin-source=file:%s",
+                 (int)strcspn(uri, "?"), uri, uri_path(getenv("TEST_SHIM")).text,
+                 uri_path(fixture.pin_path).text);
 }
 
 static void set_up(void)
@@ -74,11 +63,14 @@ static void set_up(void)
     instance_set(fixture.instance, "signer main.deadline_ms=%d", 1500 * HEALTH_SLACK);
     instance_set(fixture.instance, "log.level=debug");
     instance_use_shim(fixture.instance);
-    use_own_pin_file();
+    (void)snprintf(fixture.pin_path, sizeof(fixture.pin_path), "%s/own pin",
+                   instance_directory(fixture.instance));
+    use_own_pin_file(fixture.instance);
 }
 
 static void tear_down(void)
 {
+    instance_free(take(fixture.rival));
     instance_free(take(fixture.instance));
 }
 
@@ -137,6 +129,50 @@ static void test_a_wrong_pin_is_tried_once_ever_and_nobody_waits_for_it(void)
     CU_ASSERT_TRUE(program_ended(list_keys(), 69, "PIN was refused"));
     CU_ASSERT_TRUE_FATAL(start_and_make_code());
     CU_ASSERT_EQUAL(logins(), 1);
+}
+
+/* Two keys of one token: a wrong PIN for one is a wrong PIN for the other. */
+static void test_signers_of_one_token_try_a_wrong_pin_once_between_them(void)
+{
+    instance_set(fixture.instance,
+                 "signer spare.uri=pkcs11:token=issuerd%%20test;object=spare?module-path=%s"
+                 "&pin-source=file:%s",
+                 uri_path(getenv("TEST_SHIM")).text, uri_path(fixture.pin_path).text);
+    instance_set(fixture.instance, "signer spare.setenv=SOFTHSM2_CONF=%s", getenv("SOFTHSM2_CONF"));
+    instance_set(fixture.instance, "signer spare.setenv=SHIM_MODULE=%s", getenv("TEST_MODULE"));
+    instance_set(fixture.instance, "signer spare.setenv=SHIM_LOG=%s",
+                 instance_shim_log_path(fixture.instance));
+    write_pin(WRONG_PIN);
+    CU_ASSERT_TRUE_FATAL(start_and_make_code());
+    CU_ASSERT_EQUAL(health_metric(fixture.instance, "issuerd_signer_locked{signer=\"main\"}"), 1);
+    CU_ASSERT_EQUAL(health_metric(fixture.instance, "issuerd_signer_locked{signer=\"spare\"}"), 1);
+    (void)sleep(LOCKED_S);
+    CU_ASSERT_EQUAL(logins(), 1);
+
+    CU_ASSERT_EQUAL_FATAL(instance_stop(fixture.instance, STOP_S), 0);
+    CU_ASSERT_TRUE_FATAL(start_and_make_code());
+    CU_ASSERT_EQUAL(logins(), 1);
+}
+
+static void test_two_servers_on_one_store_try_a_wrong_pin_once_and_both_take_the_right_one(void)
+{
+    fixture.rival = instance_new(NULL);
+    instance_set(fixture.rival, "store.url=sqlite:%s", instance_store_path(fixture.instance));
+    instance_use_shim(fixture.rival);
+    use_own_pin_file(fixture.rival);
+    write_pin(WRONG_PIN);
+    CU_ASSERT_TRUE_FATAL(start_and_make_code());
+    CU_ASSERT_TRUE_FATAL(instance_start(fixture.rival));
+    (void)sleep(LOCKED_S);
+    CU_ASSERT_EQUAL(logins(), 1);
+    CU_ASSERT_EQUAL(count_lines(instance_shim_log_path(fixture.rival), "C_Login "), 0);
+
+    write_pin(fixture.right_pin);
+    const int64_t until_ns = monotonic_ns() + HEAL_S * NS_PER_S;
+    CU_ASSERT_TRUE(health_await(fixture.instance, health_is_ready, until_ns));
+    CU_ASSERT_TRUE(health_await(fixture.rival, health_is_ready, until_ns));
+    CU_ASSERT_EQUAL(logins(), 2);
+    CU_ASSERT_EQUAL(count_lines(instance_shim_log_path(fixture.rival), "C_Login "), 1);
 }
 
 static void test_the_operators_tool_tries_a_wrong_pin_once_as_well(void)
@@ -284,6 +320,10 @@ int main(void)
     CU_TestInfo tests[] = {
         { "a wrong PIN is tried once, ever, and nobody waits for it",
           test_a_wrong_pin_is_tried_once_ever_and_nobody_waits_for_it },
+        { "signers of one token try a wrong PIN once between them",
+          test_signers_of_one_token_try_a_wrong_pin_once_between_them },
+        { "two servers on one store try a wrong PIN once, and both take the right one",
+          test_two_servers_on_one_store_try_a_wrong_pin_once_and_both_take_the_right_one },
         { "the operator's tool tries a wrong PIN once as well",
           test_the_operators_tool_tries_a_wrong_pin_once_as_well },
         { "a PIN file that is rewritten is tried again at once",

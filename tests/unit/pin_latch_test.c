@@ -1,14 +1,23 @@
-/* "This PIN was refused": what is remembered, how long, and what ends it. */
+/* "This PIN was refused": what is remembered, by whom, how long, and what ends it. */
 #include "hsm/pin_latch.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/base64url.h"
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/memory.h"
 #include "support/run.h"
+
+enum { SHORT_MS = 100 };
 
 static const char PIN[] = "71942-secret-pin";
 
@@ -19,6 +28,9 @@ static struct {
     char uri[256];
     struct signer_options options;
     struct pin_latch latch;
+    struct pin_latch second;
+    bool has_second;
+    struct error err;
 } fixture;
 
 static void write_pin(const char *pin)
@@ -35,52 +47,90 @@ static void set_up(void)
     (void)snprintf(fixture.directory, sizeof(fixture.directory), "/tmp/pin latch.XXXXXX");
     CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(fixture.directory));
     (void)snprintf(fixture.pin_path, sizeof(fixture.pin_path), "%s/pin", fixture.directory);
-    (void)snprintf(fixture.state_path, sizeof(fixture.state_path), "%s/signer-main.pin-refused",
-                   fixture.directory);
     (void)snprintf(
         fixture.uri, sizeof(fixture.uri),
         "pkcs11:token=t;object=k?module-path=/m.so&pin-source=file:/tmp/pin%%20latch%s/pin",
         strchr(fixture.directory, '.'));
     fixture.options = (struct signer_options){ .name = "main", .uri = fixture.uri };
     write_pin(PIN);
+
+    char name[BASE64URL_LENGTH(sizeof(struct digest))];
+    const struct digest digest = sha256(fixture.pin_path, strlen(fixture.pin_path));
+    (void)base64url_encode(name, digest.bytes, sizeof(digest.bytes));
+    (void)snprintf(fixture.state_path, sizeof(fixture.state_path), "%s/pin-refused-%.16s",
+                   fixture.directory, name);
+    pin_latch_open(&fixture.latch, fixture.directory, &fixture.options);
+}
+
+static void open_again(const char *state_dir)
+{
+    pin_latch_close(&fixture.latch);
+    pin_latch_open(&fixture.latch, state_dir, &fixture.options);
+}
+
+static struct pin_latch *open_second(const struct signer_options *options)
+{
+    pin_latch_open(&fixture.second, fixture.directory, options);
+    fixture.has_second = true;
+    return &fixture.second;
 }
 
 static void tear_down(void)
 {
     char other[128];
+
+    pin_latch_close(&fixture.latch);
+    if (fixture.has_second) {
+        pin_latch_close(&fixture.second);
+    }
     (void)snprintf(other, sizeof(other), "%s/other", fixture.directory);
     (void)remove(other);
     (void)remove(fixture.pin_path);
     (void)remove(fixture.state_path);
-    (void)rmdir(fixture.directory);
+    CU_ASSERT_EQUAL(rmdir(fixture.directory), 0); /* nothing else was written */
+}
+
+static bool lock(struct pin_latch *latch)
+{
+    return pin_latch_lock(latch, -1, SHORT_MS, &fixture.err);
 }
 
 static bool holds(void)
 {
-    return pin_latch_holds(&fixture.latch, &fixture.options);
+    return pin_latch_holds(&fixture.latch);
+}
+
+/* What a signer finds that wants to try the PIN. */
+static bool holds_for(struct pin_latch *latch)
+{
+    CU_ASSERT_TRUE_FATAL(lock(latch));
+    const bool held = pin_latch_holds(latch);
+    pin_latch_unlock(latch);
+    return held;
 }
 
 static void set(void)
 {
-    pin_latch_set(&fixture.latch, fixture.directory, &fixture.options);
+    CU_ASSERT_TRUE_FATAL(lock(&fixture.latch));
+    pin_latch_set(&fixture.latch);
+    pin_latch_unlock(&fixture.latch);
 }
 
 /* What another process, or we after a restart, find. */
 static bool holds_after_a_restart(void)
 {
-    memset(&fixture.latch, 0x5a, sizeof(fixture.latch));
-    pin_latch_load(&fixture.latch, fixture.directory, &fixture.options);
-    return holds();
+    open_again(fixture.directory);
+    return holds_for(&fixture.latch);
 }
 
 static void test_nothing_refused_holds_nothing(void)
 {
-    pin_latch_load(&fixture.latch, fixture.directory, &fixture.options);
-    CU_ASSERT_FALSE(holds());
-    pin_latch_load(&fixture.latch, NULL, &fixture.options);
-    CU_ASSERT_FALSE(holds());
-    pin_latch_load(&fixture.latch, "/nonexistent", &fixture.options);
-    CU_ASSERT_FALSE(holds());
+    static const char *const directories[] = { fixture.directory, NULL, "/nonexistent" };
+    for (size_t i = 0; i < COUNT_OF(directories); i++) {
+        open_again(directories[i]);
+        CU_ASSERT_FALSE(holds());
+        CU_ASSERT_FALSE(holds_for(&fixture.latch));
+    }
 }
 
 static void test_a_refused_pin_holds_here_and_across_a_restart(void)
@@ -146,25 +196,147 @@ static void test_a_file_with_its_old_times_put_back_ends_it(void)
     CU_ASSERT_FALSE(holds_after_a_restart());
 }
 
-static void test_another_uri_ends_it(void)
+/* ---- who shares it ---- */
+
+static void test_two_signers_of_one_pin_file_share_it(void)
 {
     char uri[300];
 
-    set();
     (void)snprintf(uri, sizeof(uri), "pkcs11:token=u%s", strchr(fixture.uri, ';'));
-    fixture.options.uri = uri;
-    CU_ASSERT_FALSE(holds());
-    CU_ASSERT_FALSE(holds_after_a_restart());
-    fixture.options.uri = fixture.uri;
-    CU_ASSERT_TRUE(holds_after_a_restart());
+    const struct signer_options other = { .name = "other", .uri = uri };
+    struct pin_latch *second = open_second(&other);
+    CU_ASSERT_FALSE(holds_for(second));
+    set();
+    CU_ASSERT_TRUE(holds_for(second));
+    pin_latch_close(&fixture.latch);
+    pin_latch_open(&fixture.latch, NULL, &other); /* in memory alone */
+    CU_ASSERT_TRUE(holds_for(&fixture.latch));
+    (void)usleep(20000);
+    write_pin("00000-right-pin");
+    CU_ASSERT_FALSE(holds_for(&fixture.latch));
+    CU_ASSERT_FALSE(holds_for(second));
 }
 
-static void test_another_signer_is_not_held(void)
+static void test_a_pin_file_is_shared_by_its_path_as_well(void)
 {
     set();
-    fixture.options.name = "other";
-    CU_ASSERT_FALSE(holds_after_a_restart());
+    pin_latch_open_file(&fixture.second, fixture.directory, fixture.pin_path);
+    fixture.has_second = true;
+    CU_ASSERT_TRUE(holds_for(&fixture.second));
 }
+
+static void test_another_pin_file_is_not_held_and_not_waited_for(void)
+{
+    char uri[300];
+
+    (void)snprintf(uri, sizeof(uri), "%s-of-another", fixture.uri);
+    fixture.options.uri = uri;
+    struct pin_latch *second = open_second(&fixture.options);
+    second->state_dir = NULL; /* leave nothing behind */
+    CU_ASSERT_TRUE_FATAL(lock(&fixture.latch));
+    CU_ASSERT_TRUE(lock(second));
+    pin_latch_set(&fixture.latch);
+    CU_ASSERT_FALSE(pin_latch_holds(second));
+}
+
+static void test_keys_without_a_pin_never_wait_for_each_other(void)
+{
+    const struct signer_options software = { .name = "soft", .uri = "file:/key.pem" };
+
+    pin_latch_close(&fixture.latch);
+    pin_latch_open(&fixture.latch, fixture.directory, &software);
+    CU_ASSERT_TRUE(lock(&fixture.latch));
+    CU_ASSERT_TRUE(lock(open_second(&software)));
+}
+
+/* ---- one at a time ---- */
+
+static void test_the_lock_excludes_a_second_holder_until_it_is_closed(void)
+{
+    struct pin_latch *second = open_second(&fixture.options);
+
+    CU_ASSERT_TRUE_FATAL(lock(&fixture.latch));
+    CU_ASSERT_FALSE_FATAL(lock(second));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_DEVICE_UNAVAILABLE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fixture.err.message, "logging in with this PIN"));
+    open_again(fixture.directory);
+    CU_ASSERT_TRUE_FATAL(lock(second));
+    CU_ASSERT_FALSE_FATAL(lock(&fixture.latch));
+    pin_latch_unlock(second);
+    CU_ASSERT_TRUE(lock(&fixture.latch));
+}
+
+static void test_without_a_state_directory_the_lock_excludes_within_the_process(void)
+{
+    open_again(NULL);
+    struct pin_latch *second = open_second(&fixture.options);
+    second->state_dir = NULL;
+    CU_ASSERT_TRUE_FATAL(lock(second));
+    CU_ASSERT_FALSE(lock(&fixture.latch));
+}
+
+/* A process that locks the latch, sets it if asked to, and stays. */
+static pid_t start_holder(bool refused)
+{
+    int ready[2];
+    char byte = 0;
+
+    CU_ASSERT_EQUAL_FATAL(pipe(ready), 0);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        struct error err;
+        const bool locked = pin_latch_lock(&fixture.latch, -1, SHORT_MS, &err);
+        if (refused) {
+            pin_latch_set(&fixture.latch);
+        }
+        (void)!write(ready[1], locked ? "1" : "0", 1);
+        for (;;) {
+            (void)pause();
+        }
+    }
+    CU_ASSERT_EQUAL(read(ready[0], &byte, 1), 1);
+    CU_ASSERT_EQUAL(byte, '1');
+    (void)close(ready[0]);
+    (void)close(ready[1]);
+    return pid;
+}
+
+static void end_holder(pid_t pid)
+{
+    CU_ASSERT_EQUAL(kill(pid, SIGKILL), 0);
+    CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+}
+
+static void test_another_process_is_waited_for_until_it_dies(void)
+{
+    const pid_t pid = start_holder(false);
+    const bool locked_beside_it = lock(&fixture.latch);
+    end_holder(pid);
+    CU_ASSERT_FALSE_FATAL(locked_beside_it);
+    CU_ASSERT_FALSE(holds_for(&fixture.latch));
+}
+
+static void test_what_another_process_had_refused_is_seen_with_the_lock(void)
+{
+    CU_ASSERT_FALSE(holds_for(&fixture.latch));
+    end_holder(start_holder(true));
+    CU_ASSERT_TRUE(holds_for(&fixture.latch));
+}
+
+static void test_stop_ends_the_wait(void)
+{
+    struct pin_latch *second = open_second(&fixture.options);
+    const int stop_fd = eventfd(1, EFD_CLOEXEC);
+    const int64_t start_ns = monotonic_ns();
+
+    CU_ASSERT_TRUE_FATAL(lock(second));
+    CU_ASSERT_FALSE_FATAL(pin_latch_lock(&fixture.latch, stop_fd, -1, &fixture.err));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_SHUTTING_DOWN);
+    CU_ASSERT_TRUE(monotonic_ns() - start_ns < NS_PER_S);
+    (void)close(stop_fd);
+}
+
+/* ---- odd files ---- */
 
 static void test_a_file_that_is_gone_stays_refused_until_there_is_one(void)
 {
@@ -182,23 +354,46 @@ static void test_a_file_that_is_gone_stays_refused_until_there_is_one(void)
 
 static void test_a_pin_refused_from_a_file_that_is_gone_since_holds(void)
 {
+    CU_ASSERT_TRUE_FATAL(lock(&fixture.latch));
     CU_ASSERT_EQUAL(remove(fixture.pin_path), 0);
-    set();
+    pin_latch_set(&fixture.latch);
     CU_ASSERT_TRUE(holds());
     write_pin("00000-right-pin");
     CU_ASSERT_FALSE(holds());
 }
 
+static void test_an_empty_file_is_one_that_is_not_written_yet(void)
+{
+    set();
+    (void)usleep(20000);
+    write_pin("");
+    CU_ASSERT_TRUE(holds_after_a_restart());
+    write_pin("00000-right-pin");
+    CU_ASSERT_FALSE(holds_after_a_restart());
+}
+
+static void test_a_file_that_changes_while_it_is_tried_is_tried_again(void)
+{
+    CU_ASSERT_TRUE_FATAL(lock(&fixture.latch));
+    (void)usleep(20000);
+    write_pin("00000-right-pin");
+    pin_latch_set(&fixture.latch);
+    CU_ASSERT_FALSE(holds());
+    CU_ASSERT_FALSE(holds_after_a_restart());
+}
+
 static void test_a_uri_without_pin_source_stays_refused(void)
 {
     fixture.options.uri = "pkcs11:token=t;object=k?module-path=/m.so";
+    open_again(fixture.directory);
     set();
     CU_ASSERT_TRUE(holds());
 }
 
 static void test_without_a_state_directory_it_holds_in_memory(void)
 {
-    pin_latch_set(&fixture.latch, NULL, &fixture.options);
+    open_again(NULL);
+    set();
     CU_ASSERT_TRUE(holds());
     (void)usleep(20000);
     write_pin("00000-right-pin");
@@ -207,7 +402,8 @@ static void test_without_a_state_directory_it_holds_in_memory(void)
 
 static void test_a_state_directory_that_cannot_be_written_still_holds_in_memory(void)
 {
-    pin_latch_set(&fixture.latch, "/proc", &fixture.options);
+    open_again("/proc");
+    set();
     CU_ASSERT_TRUE(holds());
     (void)usleep(20000);
     write_pin("00000-right-pin");
@@ -263,8 +459,26 @@ int main(void)
         { "a touched file ends it", test_a_touched_file_ends_it },
         { "a file with its old times put back ends it",
           test_a_file_with_its_old_times_put_back_ends_it },
-        { "another URI ends it", test_another_uri_ends_it },
-        { "another signer is not held", test_another_signer_is_not_held },
+        { "two signers of one PIN file share it", test_two_signers_of_one_pin_file_share_it },
+        { "a PIN file is shared by its path as well",
+          test_a_pin_file_is_shared_by_its_path_as_well },
+        { "another PIN file is not held and not waited for",
+          test_another_pin_file_is_not_held_and_not_waited_for },
+        { "keys without a PIN never wait for each other",
+          test_keys_without_a_pin_never_wait_for_each_other },
+        { "the lock excludes a second holder until it is closed",
+          test_the_lock_excludes_a_second_holder_until_it_is_closed },
+        { "without a state directory the lock excludes within the process",
+          test_without_a_state_directory_the_lock_excludes_within_the_process },
+        { "another process is waited for until it dies",
+          test_another_process_is_waited_for_until_it_dies },
+        { "what another process had refused is seen with the lock",
+          test_what_another_process_had_refused_is_seen_with_the_lock },
+        { "stop ends the wait", test_stop_ends_the_wait },
+        { "an empty file is one that is not written yet",
+          test_an_empty_file_is_one_that_is_not_written_yet },
+        { "a file that changes while it is tried is tried again",
+          test_a_file_that_changes_while_it_is_tried_is_tried_again },
         { "a file that is gone stays refused until there is one",
           test_a_file_that_is_gone_stays_refused_until_there_is_one },
         { "a PIN refused from a file that is gone since holds",
