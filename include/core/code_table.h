@@ -32,8 +32,7 @@ enum code_claim code_table_claim(struct code_table *table, const struct digest *
 
 enum code_fate {
     CODE_STILL_GOOD, /* the next rival may try */
-    CODE_IS_SPENT,   /* remembered as spent */
-    CODE_IN_DOUBT,   /* forgotten: the next one asks the store */
+    CODE_NOT_OURS,   /* spent, or in doubt: forgotten, so that the next one asks the store */
 };
 
 void code_table_release(struct code_table *table, const struct digest *code, enum code_fate fate);

@@ -16,8 +16,7 @@ struct entry {
     int64_t row;
     int64_t expires_s;
     bool claimed;
-    bool known; /* false: a mere place for the claim on a code that is not remembered */
-    bool spent;
+    bool known; /* false: the place of a claim on a code that is not remembered */
     char authorization_id[AUTHORIZATION_ID_LENGTH + 1];
     char *holder_did; /* one allocation: the DID, NUL, the scope, NUL */
     char *scope;
@@ -98,9 +97,6 @@ static void make_room(struct code_table *self)
 
 static struct entry *entry_add(struct code_table *self, const struct digest *code)
 {
-    if (self->count >= self->max) {
-        make_room(self);
-    }
     struct entry *entry = xcalloc(1, sizeof(*entry));
     entry->code = *code;
     *find(self, code) = entry;
@@ -123,7 +119,6 @@ static void entry_fill(struct entry *entry, const struct stored_code *stored)
     memcpy(entry->authorization_id, stored->authorization_id, sizeof(entry->authorization_id));
     entry->row = stored->row;
     entry->expires_s = stored->expires_s;
-    entry->spent = stored->spent;
     entry->known = true;
 }
 
@@ -135,7 +130,7 @@ static void entry_copy(const struct entry *entry, struct stored_code *stored_out
            sizeof(stored_out->authorization_id));
     stored_out->row = entry->row;
     stored_out->expires_s = entry->expires_s;
-    stored_out->spent = entry->spent;
+    stored_out->spent = false;
 }
 
 void code_table_free(struct code_table *self)
@@ -156,6 +151,9 @@ void code_table_add(struct code_table *self, const struct digest *code,
 {
     pthread_mutex_lock(&self->lock);
     if (*find(self, code) == NULL) {
+        if (self->count >= self->max) {
+            make_room(self);
+        }
         entry_fill(entry_add(self, code), stored);
     }
     pthread_mutex_unlock(&self->lock);
@@ -203,8 +201,7 @@ void code_table_release(struct code_table *self, const struct digest *code, enum
 
     assert(entry != NULL); /* a claimed entry is never evicted */
     entry->claimed = false;
-    entry->spent = entry->spent || fate == CODE_IS_SPENT;
-    if (!entry->known || fate == CODE_IN_DOUBT) {
+    if (!entry->known || fate != CODE_STILL_GOOD) {
         entry_remove(self, place);
     }
     if (self->waiting > 0) {

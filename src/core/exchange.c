@@ -138,17 +138,9 @@ static bool submit(struct exchange *self, int64_t deadline_ns, struct error *err
 /* What the outcome means for the code. */
 static enum code_fate fate_of(enum job_outcome outcome, enum error_code code)
 {
-    switch (outcome) {
-    case JOB_SUCCEEDED:
-        return CODE_IS_SPENT;
-    case JOB_FAILED: /* spent or expired under us: the store knows which */
-        return code == ERROR_CODE_SPENT ? CODE_IN_DOUBT : CODE_STILL_GOOD;
-    case JOB_GIVEN_UP:
-        return CODE_STILL_GOOD;
-    case JOB_IN_DOUBT:
-        return CODE_IN_DOUBT;
-    }
-    return CODE_IN_DOUBT;
+    const bool untouched =
+        outcome == JOB_GIVEN_UP || (outcome == JOB_FAILED && code != ERROR_CODE_SPENT);
+    return untouched ? CODE_STILL_GOOD : CODE_NOT_OURS;
 }
 
 /* Signs and commits. Tells what became of the code. */

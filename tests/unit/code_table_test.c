@@ -125,24 +125,11 @@ static void test_a_code_that_is_still_good_may_be_claimed_again(void)
     }
 }
 
-static void test_a_spent_code_is_remembered_as_spent_for_good(void)
+static void test_a_code_that_is_not_ours_any_more_is_forgotten(void)
 {
     add(1);
     CU_ASSERT_EQUAL(claim(1), CODE_REMEMBERED);
-    release(1, CODE_IS_SPENT);
-    add(1); /* no second life by being made again */
-    for (int i = 0; i < 2; i++) {
-        CU_ASSERT_EQUAL(claim(1), CODE_REMEMBERED);
-        CU_ASSERT_TRUE(fixture.found.spent);
-        release(1, CODE_STILL_GOOD);
-    }
-}
-
-static void test_a_code_in_doubt_is_forgotten(void)
-{
-    add(1);
-    CU_ASSERT_EQUAL(claim(1), CODE_REMEMBERED);
-    release(1, CODE_IN_DOUBT);
+    release(1, CODE_NOT_OURS);
     CU_ASSERT_EQUAL(claim(1), CODE_NOT_HERE);
 }
 
@@ -152,8 +139,8 @@ static void test_a_code_that_is_not_here_is_claimed_all_the_same(void)
     CU_ASSERT_EQUAL(claim(1), CODE_BUSY);
     release(1, CODE_STILL_GOOD);
     CU_ASSERT_EQUAL(claim(1), CODE_NOT_HERE);
-    release(1, CODE_IS_SPENT);
-    CU_ASSERT_EQUAL(claim(1), CODE_NOT_HERE); /* the store knows that it is spent */
+    release(1, CODE_NOT_OURS);
+    CU_ASSERT_EQUAL(claim(1), CODE_NOT_HERE);
 }
 
 static void test_another_code_is_not_in_the_way(void)
@@ -200,10 +187,34 @@ static void test_a_claimed_code_does_not_make_room(void)
     CU_ASSERT_EQUAL(claim(1), CODE_REMEMBERED);
     add(10);
     CU_ASSERT_EQUAL(claim(1), CODE_BUSY);
-    release(1, CODE_IS_SPENT);
+    release(1, CODE_STILL_GOOD);
     CU_ASSERT_EQUAL(claim(1), CODE_REMEMBERED);
-    CU_ASSERT_TRUE(fixture.found.spent);
     CU_ASSERT_EQUAL(claim(2), CODE_NOT_HERE); /* it went in its stead */
+}
+
+/* Codes are redeemed in the order in which they were made: were each miss to evict one, all would be
+ * missed in turn. */
+static void test_a_claim_on_a_code_that_is_not_here_evicts_none(void)
+{
+    for (unsigned i = 1; i <= SIZE; i++) {
+        add(i);
+    }
+    CU_ASSERT_EQUAL(claim(100), CODE_NOT_HERE);
+    for (unsigned i = 1; i <= SIZE; i++) {
+        CU_ASSERT_EQUAL(claim(i), CODE_REMEMBERED);
+    }
+}
+
+static void test_a_spent_code_makes_room(void)
+{
+    for (unsigned i = 1; i <= SIZE; i++) {
+        add(i);
+    }
+    CU_ASSERT_EQUAL(claim(3), CODE_REMEMBERED);
+    release(3, CODE_NOT_OURS);
+    add(10);
+    CU_ASSERT_EQUAL(claim(1), CODE_REMEMBERED);
+    CU_ASSERT_EQUAL(claim(10), CODE_REMEMBERED);
 }
 
 static void test_claims_are_not_limited_by_the_tables_size(void)
@@ -237,7 +248,6 @@ static void test_the_table_stays_small_however_many_codes_are_made(void)
 struct rival {
     struct code_table *table;
     enum code_claim claim;
-    bool saw_spent;
 };
 
 static void *wait_for_code_one(void *argument)
@@ -248,14 +258,13 @@ static void *wait_for_code_one(void *argument)
 
     rival->claim = code_table_claim(rival->table, &code, monotonic_ns() + LONG_NS, &found);
     if (rival->claim != CODE_BUSY) {
-        rival->saw_spent = rival->claim == CODE_REMEMBERED && found.spent;
         code_table_release(rival->table, &code, CODE_STILL_GOOD);
     }
     return NULL;
 }
 
 /* Lets rivals wait for code 1, gives it the fate, and counts who then found what. */
-static void count_rivals(enum code_fate fate, unsigned claims[3], unsigned *spent_out)
+static void count_rivals(enum code_fate fate, unsigned claims[3])
 {
     struct rival rivals[RIVALS];
     pthread_t threads[RIVALS];
@@ -269,40 +278,25 @@ static void count_rivals(enum code_fate fate, unsigned claims[3], unsigned *spen
     (void)usleep(20000); /* most of them wait by now; the rest come later, to the same end */
     release(1, fate);
     memset(claims, 0, 3 * sizeof(*claims));
-    *spent_out = 0;
     for (int i = 0; i < RIVALS; i++) {
         CU_ASSERT_EQUAL(pthread_join(threads[i], NULL), 0);
         claims[rivals[i].claim]++;
-        *spent_out += rivals[i].saw_spent;
     }
-}
-
-static void test_rivals_wait_and_all_see_that_the_code_is_spent(void)
-{
-    unsigned claims[3];
-    unsigned spent = 0;
-
-    count_rivals(CODE_IS_SPENT, claims, &spent);
-    CU_ASSERT_EQUAL(claims[CODE_REMEMBERED], RIVALS);
-    CU_ASSERT_EQUAL(spent, RIVALS);
 }
 
 static void test_rivals_get_a_code_that_is_still_good_one_after_the_other(void)
 {
     unsigned claims[3];
-    unsigned spent = 0;
 
-    count_rivals(CODE_STILL_GOOD, claims, &spent);
+    count_rivals(CODE_STILL_GOOD, claims);
     CU_ASSERT_EQUAL(claims[CODE_REMEMBERED], RIVALS);
-    CU_ASSERT_EQUAL(spent, 0);
 }
 
-static void test_rivals_of_a_code_in_doubt_all_ask_the_store(void)
+static void test_rivals_of_a_code_that_was_spent_all_ask_the_store(void)
 {
     unsigned claims[3];
-    unsigned spent = 0;
 
-    count_rivals(CODE_IN_DOUBT, claims, &spent);
+    count_rivals(CODE_NOT_OURS, claims);
     CU_ASSERT_EQUAL(claims[CODE_NOT_HERE], RIVALS);
 }
 
@@ -327,10 +321,10 @@ static void try_code(unsigned number)
     if (atomic_fetch_add(&scrum.inside[number], 1) != 0) {
         atomic_fetch_add(&scrum.together, 1);
     }
-    const bool first = claimed == CODE_REMEMBERED && !found.spent;
+    const bool first = claimed == CODE_REMEMBERED;
     atomic_fetch_add(&scrum.winners[number], first);
     atomic_fetch_sub(&scrum.inside[number], 1);
-    code_table_release(scrum.table, &code, CODE_IS_SPENT);
+    code_table_release(scrum.table, &code, CODE_NOT_OURS);
 }
 
 static void *try_all_codes(void *argument)
@@ -406,9 +400,8 @@ int main(void)
           test_the_longest_holder_and_scope_are_remembered },
         { "a code that is still good may be claimed again",
           test_a_code_that_is_still_good_may_be_claimed_again },
-        { "a spent code is remembered as spent for good",
-          test_a_spent_code_is_remembered_as_spent_for_good },
-        { "a code in doubt is forgotten", test_a_code_in_doubt_is_forgotten },
+        { "a code that is not ours any more is forgotten",
+          test_a_code_that_is_not_ours_any_more_is_forgotten },
         { "a code that is not here is claimed all the same",
           test_a_code_that_is_not_here_is_claimed_all_the_same },
         { "another code is not in the way", test_another_code_is_not_in_the_way },
@@ -416,16 +409,17 @@ int main(void)
           test_a_rival_that_waits_too_long_is_told_busy },
         { "the oldest makes room", test_the_oldest_makes_room },
         { "a claimed code does not make room", test_a_claimed_code_does_not_make_room },
+        { "a claim on a code that is not here evicts none",
+          test_a_claim_on_a_code_that_is_not_here_evicts_none },
+        { "a spent code makes room", test_a_spent_code_makes_room },
         { "claims are not limited by the table's size",
           test_claims_are_not_limited_by_the_tables_size },
         { "the table stays small however many codes are made",
           test_the_table_stays_small_however_many_codes_are_made },
-        { "rivals wait and all see that the code is spent",
-          test_rivals_wait_and_all_see_that_the_code_is_spent },
         { "rivals get a code that is still good one after the other",
           test_rivals_get_a_code_that_is_still_good_one_after_the_other },
-        { "rivals of a code in doubt all ask the store",
-          test_rivals_of_a_code_in_doubt_all_ask_the_store },
+        { "rivals of a code that was spent all ask the store",
+          test_rivals_of_a_code_that_was_spent_all_ask_the_store },
         { "of many threads on many codes each code has one winner",
           test_of_many_threads_on_many_codes_each_code_has_one_winner },
         { "threads that fill the table do not lose their claims",
