@@ -9,7 +9,7 @@
 
 #include "store/store.h"
 
-enum { CODE_TABLE_MAX = 32768 };
+enum { CODE_TABLE_MAX = 65536 };
 
 struct code_table;
 

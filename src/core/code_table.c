@@ -16,10 +16,8 @@ struct entry {
     int64_t row;
     int64_t expires_s;
     bool claimed;
-    bool known; /* false: the place of a claim on a code that is not remembered */
-    char authorization_id[AUTHORIZATION_ID_LENGTH + 1];
-    char *holder_did; /* one allocation: the DID, NUL, the scope, NUL */
-    char *scope;
+    bool known;  /* false: the place of a claim on a code that is not remembered */
+    char text[]; /* holder's DID, scope, authorization's id, each with its NUL: one allocation */
 };
 
 struct code_table {
@@ -67,12 +65,6 @@ static struct entry **find(struct code_table *self, const struct digest *code)
     return place;
 }
 
-static void entry_free(struct entry *entry)
-{
-    free(entry->holder_did);
-    free(entry);
-}
-
 static void entry_remove(struct code_table *self, struct entry **place)
 {
     struct entry *entry = *place;
@@ -81,7 +73,7 @@ static void entry_remove(struct code_table *self, struct entry **place)
     *(entry->older != NULL ? &entry->older->newer : &self->oldest) = entry->newer;
     *(entry->newer != NULL ? &entry->newer->older : &self->newest) = entry->older;
     self->count--;
-    entry_free(entry);
+    free(entry);
 }
 
 static void make_room(struct code_table *self)
@@ -95,9 +87,27 @@ static void make_room(struct code_table *self)
     }
 }
 
-static struct entry *entry_add(struct code_table *self, const struct digest *code)
+static char *put(char *at, const char *text)
 {
-    struct entry *entry = xcalloc(1, sizeof(*entry));
+    return stpcpy(at, text) + 1;
+}
+
+/* `stored` NULL: a mere place. */
+static struct entry *entry_add(struct code_table *self, const struct digest *code,
+                               const struct stored_code *stored)
+{
+    const size_t text_size = stored == NULL ? 0
+                                            : strlen(stored->holder_did) + strlen(stored->scope)
+                                                  + strlen(stored->authorization_id) + 3;
+    struct entry *entry = xcalloc(1, sizeof(*entry) + text_size);
+
+    if (stored != NULL) {
+        (void)put(put(put(entry->text, stored->holder_did), stored->scope),
+                  stored->authorization_id);
+        entry->row = stored->row;
+        entry->expires_s = stored->expires_s;
+        entry->known = true;
+    }
     entry->code = *code;
     *find(self, code) = entry;
     entry->older = self->newest;
@@ -107,27 +117,18 @@ static struct entry *entry_add(struct code_table *self, const struct digest *cod
     return entry;
 }
 
-static void entry_fill(struct entry *entry, const struct stored_code *stored)
+static const char *take_text(char *out, const char *at)
 {
-    const size_t did_size = strlen(stored->holder_did) + 1;
-    const size_t scope_size = strlen(stored->scope) + 1;
-
-    entry->holder_did = xcalloc(1, did_size + scope_size);
-    entry->scope = entry->holder_did + did_size;
-    memcpy(entry->holder_did, stored->holder_did, did_size);
-    memcpy(entry->scope, stored->scope, scope_size);
-    memcpy(entry->authorization_id, stored->authorization_id, sizeof(entry->authorization_id));
-    entry->row = stored->row;
-    entry->expires_s = stored->expires_s;
-    entry->known = true;
+    const size_t size = strlen(at) + 1;
+    memcpy(out, at, size);
+    return at + size;
 }
 
 static void entry_copy(const struct entry *entry, struct stored_code *stored_out)
 {
-    memcpy(stored_out->holder_did, entry->holder_did, strlen(entry->holder_did) + 1);
-    memcpy(stored_out->scope, entry->scope, strlen(entry->scope) + 1);
-    memcpy(stored_out->authorization_id, entry->authorization_id,
-           sizeof(stored_out->authorization_id));
+    const char *at = take_text(stored_out->holder_did, entry->text);
+    at = take_text(stored_out->scope, at);
+    (void)take_text(stored_out->authorization_id, at);
     stored_out->row = entry->row;
     stored_out->expires_s = entry->expires_s;
     stored_out->spent = false;
@@ -138,7 +139,7 @@ void code_table_free(struct code_table *self)
     while (self->oldest != NULL) {
         struct entry *entry = self->oldest;
         self->oldest = entry->newer;
-        entry_free(entry);
+        free(entry);
     }
     pthread_cond_destroy(&self->released);
     pthread_mutex_destroy(&self->lock);
@@ -154,7 +155,7 @@ void code_table_add(struct code_table *self, const struct digest *code,
         if (self->count >= self->max) {
             make_room(self);
         }
-        entry_fill(entry_add(self, code), stored);
+        (void)entry_add(self, code, stored);
     }
     pthread_mutex_unlock(&self->lock);
 }
@@ -174,7 +175,7 @@ static enum code_claim claim_locked(struct code_table *self, const struct digest
         }
     }
     if (entry == NULL) {
-        entry = entry_add(self, code);
+        entry = entry_add(self, code, NULL);
     }
     entry->claimed = true;
     if (!entry->known) {
