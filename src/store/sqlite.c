@@ -1,6 +1,6 @@
 /*
- * The store in an SQLite file: WAL, synchronous=FULL, one writing connection (the committer's), one
- * reading connection behind a mutex, and a thread that moves the WAL into the database file away
+ * The store in an SQLite file: WAL, synchronous=FULL, one writing connection (the committer's), a
+ * few reading ones, each behind a mutex, and a thread that moves the WAL into the database file away
  * from the committer's path.
  */
 #include "store/store_driver.h"
@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "store/statements.h"
 
 enum {
+    READERS = 4,
     BUSY_TIMEOUT_MS = 1000, /* another process, an operator's tool say, holds the lock */
     CHECKPOINT_PAGES = 1000,
     CHECKPOINT_INLINE_PAGES = 8 * CHECKPOINT_PAGES,
@@ -62,6 +64,11 @@ struct connection {
     sqlite3_stmt *statements[STATEMENT_COUNT];
 };
 
+struct reader {
+    pthread_mutex_t lock;
+    struct connection connection;
+};
+
 struct sqlite_store {
     struct store base;
     struct store_options options;
@@ -69,8 +76,8 @@ struct sqlite_store {
     struct connection writer;
     int64_t open_requests; /* the writer's alone */
 
-    pthread_mutex_t reader_lock;
-    struct connection reader;
+    struct reader readers[READERS];
+    _Atomic unsigned next_reader;
 
     pthread_mutex_t checkpoint_lock;
     pthread_cond_t checkpoint_due;
@@ -327,6 +334,17 @@ static bool writer_open(struct sqlite_store *self, struct error *err)
     return true;
 }
 
+static bool readers_open(struct sqlite_store *self, struct error *err)
+{
+    for (size_t i = 0; i < READERS; i++) {
+        struct connection *connection = &self->readers[i].connection;
+        if (!connection_open(self->path, connection, err) || !connection_prepare(connection, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 DEFINE_RELEASE(release_store, struct store, store_close)
 
 static bool sqlite_open(const char *location, const struct store_options *options,
@@ -338,11 +356,12 @@ static bool sqlite_open(const char *location, const struct store_options *option
     store->driver = &sqlite_driver;
     self->options = *options;
     self->path = xstrdup(location);
-    pthread_mutex_init(&self->reader_lock, NULL);
+    for (size_t i = 0; i < READERS; i++) {
+        pthread_mutex_init(&self->readers[i].lock, NULL);
+    }
     pthread_mutex_init(&self->checkpoint_lock, NULL);
     pthread_cond_init(&self->checkpoint_due, NULL);
-    if (!writer_open(self, err) || !connection_open(location, &self->reader, err)
-        || !connection_prepare(&self->reader, err)) {
+    if (!writer_open(self, err) || !readers_open(self, err)) {
         return error_context(err, "sqlite:%s", location);
     }
     if (pthread_create(&self->checkpointer, NULL, checkpointer_run, self) != 0) {
@@ -364,9 +383,11 @@ static void sqlite_close(struct store *store)
         pthread_mutex_unlock(&self->checkpoint_lock);
         pthread_join(self->checkpointer, NULL);
     }
-    connection_close(&self->reader);
+    for (size_t i = 0; i < READERS; i++) {
+        connection_close(&self->readers[i].connection);
+        pthread_mutex_destroy(&self->readers[i].lock);
+    }
     connection_close(&self->writer);
-    pthread_mutex_destroy(&self->reader_lock);
     pthread_mutex_destroy(&self->checkpoint_lock);
     pthread_cond_destroy(&self->checkpoint_due);
     free(self->path);
@@ -533,14 +554,31 @@ static bool read_code(struct connection *reader, const struct digest *code,
     return true;
 }
 
+/* One that is free, if any is. */
+static struct reader *lock_reader(struct sqlite_store *self)
+{
+    const unsigned first = atomic_fetch_add_explicit(&self->next_reader, 1, memory_order_relaxed);
+
+    for (unsigned i = 0; i < READERS; i++) {
+        struct reader *reader = &self->readers[(first + i) % READERS];
+        if (pthread_mutex_trylock(&reader->lock) == 0) {
+            return reader;
+        }
+    }
+    struct reader *reader = &self->readers[first % READERS];
+    pthread_mutex_lock(&reader->lock);
+    return reader;
+}
+
 static bool sqlite_find_code(struct store *store, const struct digest *code,
                              struct stored_code *code_out, struct error *err)
 {
     struct sqlite_store *self = (struct sqlite_store *)store;
 
-    pthread_mutex_lock(&self->reader_lock);
-    const bool found = read_code(&self->reader, code, code_out, err);
-    pthread_mutex_unlock(&self->reader_lock);
+    struct reader *reader = lock_reader(self);
+    const bool found = read_code(&reader->connection, code, code_out, err);
+
+    pthread_mutex_unlock(&reader->lock);
     return found;
 }
 
