@@ -61,8 +61,7 @@ void job_fail(struct job *job, enum error_code code, const char *message);
 struct committer;
 
 /* `take_signature` puts a signature into the job that signers_submit() was given as its tag. */
-typedef void committer_take_signature_fn(struct job *job, const uint8_t *bytes, size_t length,
-                                         int64_t sign_ns);
+typedef void committer_take_signature_fn(struct job *job, const uint8_t *bytes, size_t length);
 
 /* Borrows all of it for the committer's life. */
 MUST_CHECK bool committer_start(struct store *store, struct signers *signers,

@@ -119,7 +119,7 @@ static void on_signature(void *context, void *tag, const uint8_t *bytes, size_t 
     struct job *job = tag;
 
     histogram_observe(&self->metrics->sign, sign_ns);
-    self->take_signature(job, bytes, length, sign_ns);
+    self->take_signature(job, bytes, length);
     batch_add(self, job);
 }
 

@@ -44,10 +44,9 @@ static void exchange_free(struct job *job)
 
 /* ---- the committer's part ---- */
 
-void exchange_take_signature(struct job *job, const uint8_t *bytes, size_t length, int64_t sign_ns)
+void exchange_take_signature(struct job *job, const uint8_t *bytes, size_t length)
 {
     struct exchange *self = (struct exchange *)job;
-    (void)sign_ns;
     text_add(&self->token, ".");
     text_add_base64url(&self->token, bytes, length);
 }

@@ -18,7 +18,6 @@ struct reply {
     char etag_text[48];
     const char *allow; /* of a 405 */
     int retry_after_s; /* of a 503; 0: none */
-    bool close;
 };
 
 /* A body of at most `size` bytes to write into; reply_set_text() then says how much it became. */

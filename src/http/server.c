@@ -324,7 +324,7 @@ static enum MHD_Result finish_request(const struct server *self, struct connecti
         reply_error(&reply, &err, method, path);
         reply.allow = allow;
     }
-    return send_reply(self, connection, &reply, reply.close);
+    return send_reply(self, connection, &reply, false);
 }
 
 /* ---- libmicrohttpd's callbacks ---- */
