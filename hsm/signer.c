@@ -307,6 +307,15 @@ size_t signers_collect(struct signers *self, int timeout_ms, signer_answer_fn *a
     return collect_now(self, answer, context);
 }
 
+unsigned signers_in_flight(const struct signers *self)
+{
+    unsigned in_flight = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        in_flight += atomic_load_explicit(&self->signers[i].in_flight, memory_order_relaxed);
+    }
+    return in_flight;
+}
+
 void signers_wake(struct signers *self)
 {
     const uint64_t once = 1;

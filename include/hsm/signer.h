@@ -98,6 +98,9 @@ typedef void signer_answer_fn(void *context, void *tag, const uint8_t *bytes, si
 size_t signers_collect(struct signers *signers, int timeout_ms, signer_answer_fn *answer,
                        void *context);
 
+/* How many signatures are asked for and not collected yet. */
+unsigned signers_in_flight(const struct signers *signers);
+
 /* Ends a wait in signers_collect(), now or the next. Any thread. */
 void signers_wake(struct signers *signers);
 

@@ -13,6 +13,8 @@ enum {
     COMMIT_PATIENCE_S = 3, /* how much longer than its deadline a begun transaction is waited for */
     PURGE_EVERY_S = 5,
     PURGE_ROWS = 500,
+    GATHER_FROM = 8, /* signatures still to come that make it worth while to wait for some */
+    GATHER_NS = 700000,
 };
 
 struct committer {
@@ -202,12 +204,27 @@ static void run_batch(struct committer *self)
     self->batch_end = &self->batch;
 }
 
+/* A disk that syncs fast would get a transaction for every two or three tokens, each with its
+ * wake-ups and its writes, and the CPU that they take is the signers'. Sleeping, not polling: an
+ * answer that comes meanwhile wakes nobody. */
+static void gather(struct committer *self)
+{
+    const struct timespec pause = { .tv_nsec = GATHER_NS };
+
+    if (signers_in_flight(self->signers) >= GATHER_FROM) {
+        (void)nanosleep(&pause, NULL);
+        (void)signers_collect(self->signers, 0, on_signature, self);
+    }
+}
+
 static void *committer_run(void *argument)
 {
     struct committer *self = argument;
 
     while (!atomic_load_explicit(&self->stopping, memory_order_relaxed)) {
-        (void)signers_collect(self->signers, IDLE_MS, on_signature, self);
+        if (signers_collect(self->signers, IDLE_MS, on_signature, self) > 0) {
+            gather(self);
+        }
         take_queued(self);
         if (self->batch != NULL || wall_s() - self->purged_s >= PURGE_EVERY_S) {
             run_batch(self);
