@@ -53,6 +53,9 @@ typedef void key_close_fn(struct device_key *key);
 typedef MUST_CHECK bool key_generate_fn(const struct key_options *options,
                                         const struct ceremony_options *ceremony, struct error *err);
 
+/* Deletes the open key, both halves, from its device. Fails as opening does. NULL: not offered. */
+typedef MUST_CHECK bool key_destroy_fn(struct device_key *key, struct error *err);
+
 /* Initialises a free slot's token with the URI's token label and sets the user PIN that the URI's
  * pin-source holds. Fails with ERROR_CONFLICT if a token of that label is there. NULL: none. */
 typedef MUST_CHECK bool token_init_fn(const struct key_options *options,
@@ -64,6 +67,7 @@ struct key_provider {
     key_sign_fn *sign;
     key_close_fn *close;
     key_generate_fn *generate;
+    key_destroy_fn *destroy;
     token_init_fn *init_token;
 };
 

@@ -147,7 +147,8 @@ bool signers_choose(struct signers *self, size_t *index_out, const struct signer
 
     for (size_t i = 0; i < self->count; i++) {
         struct signer *signer = &self->signers[i];
-        if (atomic_load_explicit(&signer->state, memory_order_acquire) != SIGNER_UP) {
+        if (!atomic_load_explicit(&signer->permitted, memory_order_relaxed)
+            || atomic_load_explicit(&signer->state, memory_order_acquire) != SIGNER_UP) {
             continue;
         }
         any_up = true;
@@ -159,7 +160,12 @@ bool signers_choose(struct signers *self, size_t *index_out, const struct signer
         }
     }
     return any_up ? fail(err, ERROR_OVERLOADED, "every signer's queue is full")
-                  : fail(err, ERROR_DEVICE_UNAVAILABLE, "no signer is up");
+                  : fail(err, ERROR_DEVICE_UNAVAILABLE, "no signer with an active key is up");
+}
+
+void signers_permit(struct signers *self, size_t index, bool permitted)
+{
+    atomic_store_explicit(&self->signers[index].permitted, permitted, memory_order_relaxed);
 }
 
 bool signers_submit(struct signers *self, size_t index, const char *input, size_t length,
@@ -338,6 +344,7 @@ struct signer_status signers_status(struct signers *self, size_t index)
         .key = atomic_load(&signer->has_key) ? &signer->key : NULL,
         .in_flight = atomic_load(&signer->in_flight),
         .queue = signer->options->queue,
+        .permitted = atomic_load(&signer->permitted),
         .restarts = atomic_load(&signer->restarts),
         .self_test_ns = atomic_load(&signer->self_test_ns),
     };
@@ -423,12 +430,7 @@ static void signer_stop(struct signer *self)
     free(self->free_slots);
 }
 
-static bool is_operators_to_mend(enum error_code code)
-{
-    return code == ERROR_CONFIG || code == ERROR_KEY_NOT_FOUND || code == ERROR_KEY_POLICY;
-}
-
-static bool await_first_result(struct signer *self, int64_t until_ns, struct error *err)
+static void await_first_result(struct signer *self, int64_t until_ns)
 {
     const struct timespec until = timespec_from_ns(until_ns);
     int timed_out = 0;
@@ -437,11 +439,28 @@ static bool await_first_result(struct signer *self, int64_t until_ns, struct err
     while (!self->has_first_result && timed_out == 0) {
         timed_out = pthread_cond_timedwait(&self->first_result, &self->lock, &until);
     }
-    const struct error first = self->first_error;
     pthread_mutex_unlock(&self->lock);
-    if (is_operators_to_mend(first.code)) {
-        *err = first;
-        return false;
+}
+
+/* A key that is not there is the operator's to mend before the start, unless another signer has
+ * one: then issuerd does without, and says so. */
+static bool check_first_results(struct signers *self, struct error *err)
+{
+    bool any_up = false;
+
+    for (size_t i = 0; i < self->count; i++) {
+        any_up = any_up || atomic_load(&self->signers[i].state) == SIGNER_UP;
+    }
+    for (size_t i = 0; i < self->count; i++) {
+        struct signer *signer = &self->signers[i];
+        pthread_mutex_lock(&signer->lock);
+        const struct error first = signer->first_error;
+        pthread_mutex_unlock(&signer->lock);
+        if (first.code == ERROR_CONFIG || first.code == ERROR_KEY_POLICY
+            || (first.code == ERROR_KEY_NOT_FOUND && !any_up)) {
+            *err = first;
+            return false;
+        }
     }
     return true;
 }
@@ -469,8 +488,9 @@ bool signers_start(const struct signers_options *options, struct signers **signe
     }
     const int64_t until_ns = monotonic_ns() + FIRST_START_S * NS_PER_S;
     for (size_t i = 0; good && i < options->count; i++) {
-        good = await_first_result(&self->signers[i], until_ns, err);
+        await_first_result(&self->signers[i], until_ns);
     }
+    good = good && check_first_results(self, err);
     if (!good) {
         signers_stop(self);
         return false;

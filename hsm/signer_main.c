@@ -201,6 +201,18 @@ static bool check_scheme(const struct key_provider *provider, struct error *err)
     return true;
 }
 
+static bool destroy(struct error *err)
+{
+    if (strcmp(identity.kid, launch.kid) != 0) {
+        return fail(err, ERROR_KEY_NOT_FOUND, "%s: is key %s, not %s", key->description,
+                    identity.kid, launch.kid);
+    }
+    return key->provider->destroy != NULL
+             ? key->provider->destroy(key, err)
+             : fail(err, ERROR_CONFIG, "%s: devices do not destroy keys here",
+                    key->provider->scheme);
+}
+
 static bool run_mode(const struct key_options *options, struct error *err)
 {
     const struct key_provider *provider = key_provider_for(options->uri);
@@ -226,7 +238,8 @@ static bool run_mode(const struct key_options *options, struct error *err)
             return false;
         }
     }
-    return provider->open(options, &key, err) && describe(err) && prove_sessions(err);
+    return provider->open(options, &key, err) && describe(err)
+        && (launch.mode == WIRE_DESTROY_KEY ? destroy(err) : prove_sessions(err));
 }
 
 static bool receive_launch(void)

@@ -414,6 +414,8 @@ static enum wire_mode ceremony_mode(enum signer_ceremony ceremony)
         return WIRE_PROBE;
     case CEREMONY_GENERATE_KEY:
         return WIRE_GENERATE_KEY;
+    case CEREMONY_DESTROY_KEY:
+        return WIRE_DESTROY_KEY;
     case CEREMONY_INIT_TOKEN:
         return WIRE_INIT_TOKEN;
     }
@@ -446,6 +448,7 @@ bool signer_run_ceremony(const struct signers_options *all, size_t index,
     launch_fill(launch, ceremony_mode(ceremony->ceremony), all, options);
     launch->rsa_bits = ceremony->rsa_bits;
     copy(launch->so_pin_file, sizeof(launch->so_pin_file), ceremony->so_pin_file);
+    copy(launch->kid, sizeof(launch->kid), ceremony->kid);
     if (ceremony->algorithm != NULL && ceremony->algorithm[0] != '\0') {
         copy(launch->algorithm, sizeof(launch->algorithm), ceremony->algorithm);
     }

@@ -28,6 +28,7 @@ struct signer {
     int answer_fds[2];
 
     _Atomic enum signer_state state;
+    _Atomic bool permitted;
     _Atomic bool has_key; /* `key` is set once, before it is first published */
     struct signer_key key;
     _Atomic int64_t self_test_ns;

@@ -17,7 +17,13 @@ enum { WIRE_CONTROL_FD = 3, WIRE_REQUEST_FD = 4, WIRE_ANSWER_FD = 5 };
 
 enum { WIRE_PATH_MAX = 1024, WIRE_SIGNATURE_MAX = 512 };
 
-enum wire_mode { WIRE_SERVE = 1, WIRE_PROBE, WIRE_GENERATE_KEY, WIRE_INIT_TOKEN };
+enum wire_mode {
+    WIRE_SERVE = 1,
+    WIRE_PROBE,
+    WIRE_GENERATE_KEY,
+    WIRE_DESTROY_KEY,
+    WIRE_INIT_TOKEN,
+};
 
 struct wire_launch {
     uint32_t size; /* sizeof(struct wire_launch): two builds that differ notice */
@@ -29,6 +35,7 @@ struct wire_launch {
     int64_t lifetime_max_s;
     char name[40];
     char algorithm[8];
+    char kid[48]; /* WIRE_DESTROY_KEY */
     char uri[WIRE_PATH_MAX];
     char issuer[WIRE_PATH_MAX];
     char audience[WIRE_PATH_MAX];

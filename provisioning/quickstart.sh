@@ -305,8 +305,18 @@ have_token() {
 }
 
 have_key() {
-    issuerctl keys list --json 2>/dev/null | jq -e '[.. | objects |
-        select((.signer? // .name? // "main") == "main") | .kid? | strings] | length > 0' >/dev/null
+    issuerctl keys list --json 2>/dev/null |
+        jq -e 'any(.[]; .signer == "main" and .on_device)' >/dev/null
+}
+
+# A key beside an earlier one, of another --alg, waits on the keyring for its turn.
+ensure_active() {
+    local kid
+    kid=$(issuerctl keys list --json 2>/dev/null | jq -r '.[] |
+        select(.on_device and (.state == "generated" or .state == "published")) | .kid')
+    [ -z "$kid" ] || step "key: activating it without the wait for verifiers' caches" \
+        "$dir/key.log" \
+        issuerctl keys activate "$kid" --emergency "quickstart: nobody has the old JWK Set"
 }
 
 ensure_key() {
@@ -329,6 +339,7 @@ ensure_key() {
         step "key: generating issuerd-${algorithm,,} inside the token" "$dir/key.log" \
             issuerctl keys generate main --algorithm "$algorithm"
     fi
+    ensure_active
 }
 
 # --- the server ---

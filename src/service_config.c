@@ -59,6 +59,8 @@ bool service_config_fill(struct service_config *out, const struct config *config
         .store_url = config->store_url,
         .store = { .max_open_requests = config->max_open_requests,
                    .retention_s = config->retention_s },
+        .keys = { .jwks_max_age_s = config->jwks_max_age_s,
+                  .token_lifetime_s = config->token_lifetime_s },
         .signers = { .program = out->program,
                      .state_dir = out->state_dir,
                      .issuer = config->issuer_url,

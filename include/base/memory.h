@@ -27,6 +27,7 @@
 
 /* As calloc and strdup; out of memory ends the process. The caller frees. */
 void *xcalloc(size_t count, size_t size);
+void *xrealloc(void *memory, size_t size);
 char *xstrdup(const char *text);
 
 /* For scoped(): free(), and close() of a descriptor that is not -1. */

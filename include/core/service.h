@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "core/key_rules.h"
 #include "hsm/signer.h"
 #include "store/store.h"
 
@@ -24,6 +25,7 @@ struct service_options {
     int64_t request_lifetime_s;
     const char *store_url;
     struct store_options store;
+    struct key_rules keys;
     /* program, state_dir, development, signers, count; the rest is the service's to fill in */
     struct signers_options signers;
 };
@@ -102,7 +104,7 @@ void service_count_refusal(struct service *service, enum error_code code, int64_
 
 /* ---- for everyone to see ---- */
 
-/* The JWK Set (RFC 7517 5) of every signer's key. */
+/* The JWK Set (RFC 7517 5): every key that signs, will sign, or signed a token that lives. */
 void service_print_jwks(struct service *service, struct text *text);
 
 /* True when the service can issue a token now: a signer is up whose last self-test signature, at

@@ -62,6 +62,7 @@ struct signer_status {
     const struct signer_key *key; /* NULL until the first start */
     unsigned in_flight;
     unsigned queue;
+    bool permitted; /* to sign tokens */
     uint64_t restarts;
     int64_t self_test_ns; /* monotonic time of the last verified self-test; 0: none */
 };
@@ -69,8 +70,8 @@ struct signer_status {
 struct signers;
 
 /* Starts every signer and waits until each is up or has failed once. Options are borrowed for the
- * life of *signers_out. Fails with the first CONFIG, KEY_NOT_FOUND or KEY_POLICY error. A device
- * that is not there, or a refused PIN, is no failure: the signer is DOWN (tried again, at most 5 s
+ * life of *signers_out. Fails with the first CONFIG or KEY_POLICY error, and with KEY_NOT_FOUND
+ * if no signer is up. A device that is not there, or a refused PIN, is no failure: the signer is DOWN (tried again, at most 5 s
  * apart) or LOCKED (until the PIN source changes), and the log says so. */
 MUST_CHECK bool signers_start(const struct signers_options *options, struct signers **signers_out,
                               struct error *err);
@@ -78,8 +79,11 @@ MUST_CHECK bool signers_start(const struct signers_options *options, struct sign
 /* Fails what is in flight, ends the children, frees. No other thread may be inside. */
 void signers_stop(struct signers *signers);
 
-/* The signer to use now: the first that is up and not full. On true *key_out is valid for good.
- * Fails with DEVICE_UNAVAILABLE (none is up) or OVERLOADED (all that are up are full). */
+/* Whether signer `index` may sign tokens; at first none may. Its self-tests go on without. */
+void signers_permit(struct signers *signers, size_t index, bool permitted);
+
+/* The signer to use now: the first that is permitted, up and not full. On true *key_out is valid
+ * for good. Fails with DEVICE_UNAVAILABLE (none is up) or OVERLOADED (all that are up are full). */
 MUST_CHECK bool signers_choose(struct signers *signers, size_t *index_out,
                                const struct signer_key **key_out, struct error *err);
 
@@ -109,13 +113,19 @@ struct signer_status signers_status(struct signers *signers, size_t index);
 const char *signer_state_name(enum signer_state state);
 
 /* Key ceremonies, for issuerctl: run the child once for this alone. */
-enum signer_ceremony { CEREMONY_PROBE, CEREMONY_GENERATE_KEY, CEREMONY_INIT_TOKEN };
+enum signer_ceremony {
+    CEREMONY_PROBE,
+    CEREMONY_GENERATE_KEY,
+    CEREMONY_DESTROY_KEY,
+    CEREMONY_INIT_TOKEN,
+};
 
 struct signer_ceremony_options {
     enum signer_ceremony ceremony;
     const char *algorithm;   /* of the key to generate; "": as configured */
     const char *so_pin_file; /* CEREMONY_INIT_TOKEN */
     unsigned rsa_bits;       /* 0: the default */
+    const char *kid;         /* CEREMONY_DESTROY_KEY: what the key that goes must have */
 };
 
 /* Runs `ceremony` for options->signers[index]. Afterwards *key_out is the key that is there (not

@@ -1,9 +1,10 @@
 /*
- * The store: authorization requests, the codes made for them, and the ledger of what was issued.
+ * The store: authorization requests, the codes made for them, the ledger of what was issued, and
+ * the keyring.
  * Which engine is behind it is chosen by the scheme of a URL ("sqlite:/absolute/path").
  *
  * Threads: all that writes runs on one thread (the committer), between store_begin() and
- * store_commit(); store_find_code() is for any thread.
+ * store_commit(); store_find_code() and the keyring's two readers are for any thread.
  *
  * Every function fails with ERROR_STORE_UNAVAILABLE when the engine does; trying again may help.
  * Times are seconds since 1970. Codes are known here by their SHA-256 alone.
@@ -30,6 +31,7 @@ struct store;
 struct store_options {
     int64_t max_open_requests; /* requests neither approved nor expired: over it OVERLOADED */
     int64_t retention_s;       /* how long an approved request is kept after its code expired */
+    bool must_exist;           /* make no new one: fail with NOT_FOUND */
 };
 
 /* Opens, creates or migrates the store. Fails with ERROR_CONFIG for a URL of no known scheme and
@@ -112,6 +114,63 @@ struct redemption {
  * ours to spend any more (spent, or expired meanwhile); then nothing was written. */
 MUST_CHECK bool store_redeem(struct store *store, const struct redemption *redemption,
                              struct error *err);
+
+/* ---- the keyring ---- */
+
+/* A key's life, in this order. */
+enum key_state {
+    KEY_GENERATED, /* a device has it; nobody else knows it */
+    KEY_PUBLISHED, /* in the JWK Set, signs nothing yet */
+    KEY_ACTIVE,    /* in the JWK Set, signs */
+    KEY_RETIRING,  /* in the JWK Set, signs no more: its tokens live */
+    KEY_RETIRED,
+    KEY_DESTROYED,
+};
+enum { KEY_STATES = KEY_DESTROYED + 1 };
+
+const char *key_state_name(enum key_state state);
+
+struct stored_key {
+    char kid[48];          /* RFC 7638 thumbprint */
+    char signer[40];       /* the [signer NAME] that had it first */
+    char algorithm[8];     /* JOSE name */
+    char jwk[1024];        /* the public key, one JSON object */
+    char description[160]; /* token, serial, object: for people */
+    enum key_state state;
+    int64_t since_s; /* when it came to this state */
+    int64_t due_s;   /* the next step's earliest time; 0: any */
+};
+
+struct key_list {
+    struct stored_key *keys; /* by the time they came to their state */
+    size_t count;
+};
+void key_list_clear(struct key_list *list);
+
+/* The caller clears *list_out. */
+MUST_CHECK bool store_list_keys(struct store *store, struct key_list *list_out, struct error *err);
+
+/* When the last token that the key signed expires; 0: it signed none that the ledger has. */
+MUST_CHECK bool store_last_expiry(struct store *store, const char *kid, int64_t *expires_s_out,
+                                  struct error *err);
+
+/* Enters a key in its state. Does nothing if the keyring has its kid already. */
+MUST_CHECK bool store_add_key(struct store *store, const struct stored_key *key, struct error *err);
+
+struct key_change {
+    char kid[48];
+    enum key_state from;
+    enum key_state to;
+    int64_t now_s;
+    int64_t due_s;
+    const char *reason; /* of an emergency; "": none */
+};
+
+/* Fails with CONFLICT if the key is not in `from` any more. */
+MUST_CHECK bool store_change_key(struct store *store, const struct key_change *change,
+                                 struct error *err);
+
+/* ---- upkeep ---- */
 
 /* A write that proves that writes work. */
 MUST_CHECK bool store_heartbeat(struct store *store, int64_t now_s, struct error *err);

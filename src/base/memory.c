@@ -13,6 +13,15 @@ void *xcalloc(size_t count, size_t size)
     return memory;
 }
 
+void *xrealloc(void *memory, size_t size)
+{
+    void *larger = realloc(memory, size);
+    if (larger == NULL) {
+        abort();
+    }
+    return larger;
+}
+
 char *xstrdup(const char *text)
 {
     char *copy = strdup(text);

@@ -6,12 +6,9 @@
 #include <string.h>
 
 #include "base/base64url.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "jose/did.h"
-
-enum { WRITE_DEADLINE_MS = 1500 };
 
 void authorization_clear(struct authorization *authorization)
 {
@@ -91,24 +88,6 @@ static struct digest pair_of(const char *state, const char *nonce)
     return sha256(joined, (size_t)length);
 }
 
-/* Runs a write that needs no signature. On true the job is the caller's again, and done. */
-static bool run_write(struct service *service, struct job *job, struct error *err)
-{
-    committer_submit(service->committer, job);
-    switch (job_await(job, monotonic_ns() + WRITE_DEADLINE_MS * (int64_t)NS_PER_MS, err)) {
-    case JOB_SUCCEEDED:
-        return true;
-    case JOB_FAILED:
-        job->free(job);
-        return false;
-    case JOB_GIVEN_UP:
-        return fail(err, ERROR_STORE_UNAVAILABLE, "the store did not answer in time");
-    case JOB_IN_DOUBT:
-        return false;
-    }
-    return false;
-}
-
 bool service_create_authorization(struct service *service,
                                   const struct authorization_request *request, int64_t now_s,
                                   struct authorization *created_out, struct error *err)
@@ -130,7 +109,7 @@ bool service_create_authorization(struct service *service,
     new->expires_s = now_s + service->options->request_lifetime_s;
     creation->created_s = now_s;
     creation->pair = pair_of(request->state, request->nonce);
-    if (!run_write(service, &creation->job, err)) {
+    if (!committer_write(service->committer, &creation->job, err)) {
         return false;
     }
     *created_out = *new;
@@ -249,7 +228,7 @@ bool service_approve(struct service *service, const struct approval_request *req
     approving->code = sha256(authorization->code, length);
     approving->now_s = now_s;
     authorization->expires_s = now_s + service->options->code_lifetime_s;
-    if (!run_write(service, &approving->job, err)) {
+    if (!committer_write(service->committer, &approving->job, err)) {
         return false;
     }
     remember_code(service, approving);

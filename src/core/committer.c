@@ -10,6 +10,7 @@
 
 enum {
     IDLE_MS = 1000,
+    WRITE_DEADLINE_MS = 1500,
     COMMIT_PATIENCE_S = 3, /* how much longer than its deadline a begun transaction is waited for */
     PURGE_EVERY_S = 5,
     PURGE_ROWS = 500,
@@ -268,7 +269,7 @@ void committer_stop(struct committer *self)
     free(self);
 }
 
-void committer_submit(struct committer *self, struct job *job)
+static void submit(struct committer *self, struct job *job)
 {
     pthread_mutex_lock(&self->lock);
     const bool was_empty = self->queued == NULL;
@@ -278,4 +279,21 @@ void committer_submit(struct committer *self, struct job *job)
     if (was_empty) {
         signers_wake(self->signers);
     }
+}
+
+bool committer_write(struct committer *self, struct job *job, struct error *err)
+{
+    submit(self, job);
+    switch (job_await(job, monotonic_ns() + WRITE_DEADLINE_MS * (int64_t)NS_PER_MS, err)) {
+    case JOB_SUCCEEDED:
+        return true;
+    case JOB_FAILED:
+        job->free(job);
+        return false;
+    case JOB_GIVEN_UP:
+        return fail(err, ERROR_STORE_UNAVAILABLE, "the store did not answer in time");
+    case JOB_IN_DOUBT:
+        return false;
+    }
+    return false;
 }

@@ -12,7 +12,6 @@
 enum {
     SELF_TEST_MAX_AGE_S = 10,
     HEARTBEAT_MAX_AGE_MS = 1000,
-    HEARTBEAT_DEADLINE_MS = 1500,
 };
 
 static void on_signer_failed(void *context, void *tag, enum error_code code)
@@ -39,7 +38,8 @@ bool service_start(const struct service_options *options, struct service **servi
     if (!store_open(options->store_url, &options->store, &self->store, err)
         || !signers_start(&self->signers_options, &self->signers, err)
         || !committer_start(self->store, self->signers, &self->metrics, exchange_take_signature,
-                            &self->committer, err)) {
+                            &self->committer, err)
+        || !keyring_start(self->store, self->signers, self->committer, &self->keyring, err)) {
         service_stop(self);
         return false;
     }
@@ -52,6 +52,7 @@ void service_stop(struct service *self)
     if (self == NULL) {
         return;
     }
+    keyring_stop(self->keyring);
     committer_stop(self->committer);
     signers_stop(self->signers);
     store_close(self->store);
@@ -62,18 +63,7 @@ void service_stop(struct service *self)
 
 void service_print_jwks(struct service *self, struct text *text)
 {
-    const char *separator = "";
-
-    text_add(text, "{\"keys\":[");
-    for (size_t i = 0; i < signers_count(self->signers); i++) {
-        const struct signer_status status = signers_status(self->signers, i);
-        if (status.key != NULL) {
-            text_add(text, separator);
-            text_add(text, status.key->jwk);
-            separator = ",";
-        }
-    }
-    text_add(text, "]}");
+    keyring_print_jwks(self->keyring, text);
 }
 
 /* ---- health ---- */
@@ -84,7 +74,7 @@ static bool has_proven_signer(struct service *self)
 
     for (size_t i = 0; i < signers_count(self->signers); i++) {
         const struct signer_status status = signers_status(self->signers, i);
-        if (status.state == SIGNER_UP && status.self_test_ns > oldest_ns) {
+        if (status.state == SIGNER_UP && status.permitted && status.self_test_ns > oldest_ns) {
             return true;
         }
     }
@@ -108,14 +98,11 @@ static bool beat(struct service *self, struct error *err)
     struct job *job = xcalloc(1, sizeof(*job));
 
     job_init(job, heartbeat_commit, heartbeat_free);
-    committer_submit(self->committer, job);
-    const enum job_outcome outcome =
-        job_await(job, monotonic_ns() + HEARTBEAT_DEADLINE_MS * (int64_t)NS_PER_MS, err);
-    if (outcome == JOB_SUCCEEDED || outcome == JOB_FAILED) {
-        heartbeat_free(job);
+    if (!committer_write(self->committer, job, err)) {
+        return fail(err, ERROR_STORE_UNAVAILABLE, "the store does not answer a write");
     }
-    return outcome == JOB_SUCCEEDED
-        || fail(err, ERROR_STORE_UNAVAILABLE, "the store does not answer a write");
+    heartbeat_free(job);
+    return true;
 }
 
 /* However often one asks, the store is written at most once in HEARTBEAT_MAX_AGE_MS. */
@@ -137,7 +124,8 @@ bool service_is_ready(struct service *self, struct error *err)
 {
     if (!has_proven_signer(self)) {
         return fail(err, ERROR_DEVICE_UNAVAILABLE,
-                    "no signer has a verified self-test of the last %d s", SELF_TEST_MAX_AGE_S);
+                    "no signer with an active key has a verified self-test of the last %d s",
+                    SELF_TEST_MAX_AGE_S);
     }
     return store_answers(self, err);
 }

@@ -3,6 +3,7 @@
 
 #include "core/code_table.h"
 #include "core/committer.h"
+#include "core/keyring.h"
 #include "core/metrics.h"
 #include "core/service.h"
 
@@ -14,6 +15,7 @@ struct service {
     struct store *store;
     struct signers *signers;
     struct committer *committer;
+    struct keyring *keyring;
     struct code_table *codes;
     struct metrics metrics;
 

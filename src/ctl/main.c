@@ -1,4 +1,6 @@
 /* issuerctl: the operator's tool. What touches a device runs in the signer process, as ever. */
+#include "ctl/keys.h"
+
 #include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,19 +9,22 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/text.h"
 #include "config.h"
 #include "jose/algorithm.h"
 #include "service_config.h"
 
-enum { OPTION_JSON = 256, OPTION_ALGORITHM, OPTION_RSA_BITS, OPTION_SO_PIN_FILE, WORDS_MAX = 4 };
+enum {
+    OPTION_JSON = 256,
+    OPTION_ALGORITHM,
+    OPTION_RSA_BITS,
+    OPTION_SO_PIN_FILE,
+    OPTION_EMERGENCY,
+    WORDS_MAX = 4,
+};
 
 struct arguments {
     const char *config;
-    const char *algorithm;
-    const char *so_pin_file;
-    unsigned rsa_bits;
-    bool json;
+    struct ctl_options options;
     const char *words[WORDS_MAX]; /* "keys", "generate", "main" */
     size_t word_count;
 };
@@ -44,19 +49,25 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->config = value;
         return 0;
     case OPTION_JSON:
-        arguments->json = true;
+        arguments->options.json = true;
         return 0;
     case OPTION_ALGORITHM:
-        arguments->algorithm = value;
+        arguments->options.algorithm = value;
         if (jose_algorithm_from_name(value) == JOSE_ALGORITHM_NONE) {
             argp_error(state, "--algorithm: ES256, RS256 or PS256");
         }
         return 0;
     case OPTION_SO_PIN_FILE:
-        arguments->so_pin_file = value;
+        arguments->options.so_pin_file = value;
+        return 0;
+    case OPTION_EMERGENCY:
+        arguments->options.emergency = value;
+        if (value[0] == '\0') {
+            argp_error(state, "--emergency: say why it cannot wait");
+        }
         return 0;
     case OPTION_RSA_BITS:
-        if (!parse_rsa_bits(value, &arguments->rsa_bits)) {
+        if (!parse_rsa_bits(value, &arguments->options.rsa_bits)) {
             argp_error(state, "--rsa-bits: 2048 to 4096, a multiple of 8");
         }
         return 0;
@@ -88,6 +99,8 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
           "keys generate: ES256, RS256 or PS256 (default: the configured one, else ES256)", 0 },
         { "rsa-bits", OPTION_RSA_BITS, "BITS", 0, "keys generate: 2048 to 4096 (default: 3072)",
           0 },
+        { "emergency", OPTION_EMERGENCY, "REASON", 0,
+          "keys activate, retire, destroy: do not wait; the reason is kept in the store", 0 },
         { "so-pin-file", OPTION_SO_PIN_FILE, "FILE", 0,
           "token init: where the security officer's PIN is", 0 },
         { .name = NULL },
@@ -95,127 +108,24 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
     static const struct argp argp = {
         .options = options,
         .parser = parse_option,
-        .args_doc = "keys list\nkeys generate SIGNER\ntoken init SIGNER",
+        .args_doc = "keys list\nkeys generate SIGNER\nkeys publish KID\nkeys activate KID\n"
+                    "keys retire KID\nkeys destroy KID\ntoken init SIGNER",
         .doc = "issuerctl shows and makes the keys of issuerd.\v"
-               "keys list opens each signer's key, checks its attributes and has it sign once. "
-               "keys generate makes the key pair that the signer's URI names, inside the token: "
-               "sign only, never extractable. token init initialises a free slot (SoftHSM2; with "
-               "an HSM use its vendor's tool).\n\n"
-               "Exit status: 0 done, 64 wrong arguments, 69 the device refused or failed, 78 wrong "
-               "configuration.",
+               "A key's life: generated, published (in the JWK Set), active (signs), retiring (its "
+               "tokens live), retired, destroyed. keys list shows each key's state, opens it on "
+               "its device, checks its attributes and has it sign once. keys generate makes the "
+               "key pair that the signer's URI names, inside the token: sign only, never "
+               "extractable. keys publish puts a key into the JWK Set; keys activate lets it sign, "
+               "once every verifier has had the time to see it; keys retire ends that, and the key "
+               "leaves the JWK Set by itself when its last token has expired. keys destroy deletes "
+               "a retired key from its device. KID may be shortened to what is unique. A running "
+               "issuerd follows within a second.\n\ntoken init initialises a free slot "
+               "(SoftHSM2; with an HSM use its vendor's tool).\n\n"
+               "Exit status: 0 done, 1 the keyring's rules refuse it, 64 wrong arguments, 69 the "
+               "device or the store refused or failed, 78 wrong configuration.",
     };
     argp_err_exit_status = EX_USAGE;
     (void)argp_parse(&argp, argc, argv, 0, NULL, arguments_out);
-}
-
-static int complain(const struct error *err)
-{
-    (void)fprintf(stderr, "issuerctl: %s\n", error_line(err).text);
-    return err->code == ERROR_CONFIG ? EX_CONFIG : EX_UNAVAILABLE;
-}
-
-/* ---- keys list ---- */
-
-static void print_key(const struct signer_options *signer, const struct signer_key *key,
-                      const struct error *err)
-{
-    if (err->code != ERROR_NONE) {
-        printf("%-12s %-6s %s\n", signer->name, "-", error_line(err).text);
-    } else {
-        printf("%-12s %-6s %s  %s\n", signer->name, key->algorithm, key->kid, key->description);
-    }
-}
-
-static void print_key_json(const struct signer_options *signer, const struct signer_key *key,
-                           const struct error *err)
-{
-    char buffer[4096];
-    struct text text = text_over(buffer, sizeof(buffer));
-
-    text_add(&text, "{\"signer\":");
-    text_add_json_string(&text, signer->name);
-    if (err->code != ERROR_NONE) {
-        text_add(&text, ",\"error\":");
-        text_add_json_string(&text, error_line(err).text);
-    } else {
-        text_add(&text, ",\"algorithm\":");
-        text_add_json_string(&text, key->algorithm);
-        text_add(&text, ",\"kid\":");
-        text_add_json_string(&text, key->kid);
-        text_add(&text, ",\"key\":");
-        text_add_json_string(&text, key->description);
-        text_add(&text, ",\"jwk\":");
-        text_add(&text, key->jwk);
-    }
-    text_add(&text, "}");
-    printf("%s", buffer);
-}
-
-static int keys_list(const struct signers_options *signers, const struct arguments *arguments)
-{
-    const struct signer_ceremony_options probe = { .ceremony = CEREMONY_PROBE };
-    int status = EX_OK;
-
-    if (arguments->json) {
-        printf("[");
-    }
-    for (size_t i = 0; i < signers->count; i++) {
-        struct error err = { .code = ERROR_NONE };
-        struct signer_key key;
-        if (!signer_run_ceremony(signers, i, &probe, &key, &err)) {
-            status = EX_UNAVAILABLE;
-        }
-        if (arguments->json) {
-            printf("%s", i > 0 ? "," : "");
-            print_key_json(&signers->signers[i], &key, &err);
-        } else {
-            print_key(&signers->signers[i], &key, &err);
-        }
-    }
-    if (arguments->json) {
-        printf("]\n");
-    }
-    return status;
-}
-
-/* ---- ceremonies ---- */
-
-static bool find_signer(const struct signers_options *signers, const char *name, size_t *index_out,
-                        struct error *err)
-{
-    for (size_t i = 0; i < signers->count; i++) {
-        if (strcmp(signers->signers[i].name, name) == 0) {
-            *index_out = i;
-            return true;
-        }
-    }
-    return fail(err, ERROR_CONFIG, "the configuration has no [signer %s]", name);
-}
-
-static int run_ceremony(const struct signers_options *signers, const struct arguments *arguments,
-                        enum signer_ceremony ceremony)
-{
-    const struct signer_ceremony_options options = { .ceremony = ceremony,
-                                                     .algorithm = arguments->algorithm,
-                                                     .so_pin_file = arguments->so_pin_file,
-                                                     .rsa_bits = arguments->rsa_bits };
-    struct error err = { .code = ERROR_NONE };
-    struct signer_key key = { .kid = "" };
-    size_t index = 0;
-
-    if (!find_signer(signers, arguments->words[2], &index, &err)
-        || !signer_run_ceremony(signers, index, &options, &key, &err)) {
-        return complain(&err);
-    }
-    if (ceremony == CEREMONY_INIT_TOKEN) {
-        printf("token initialised for signer %s\n", arguments->words[2]);
-    } else if (arguments->json) {
-        print_key_json(&signers->signers[index], &key, &err);
-        printf("\n");
-    } else {
-        print_key(&signers->signers[index], &key, &err);
-    }
-    return EX_OK;
 }
 
 static bool is_command(const struct arguments *arguments, const char *first, const char *second,
@@ -225,20 +135,29 @@ static bool is_command(const struct arguments *arguments, const char *first, con
         && strcmp(arguments->words[1], second) == 0;
 }
 
-static int run_command(const struct signers_options *signers, const struct arguments *arguments)
+static int run_command(const struct service_options *service, const struct arguments *arguments)
 {
+    static const struct {
+        const char *name;
+        enum key_step step;
+    } steps[] = { { "publish", KEY_PUBLISH },
+                  { "activate", KEY_ACTIVATE },
+                  { "retire", KEY_RETIRE },
+                  { "destroy", KEY_DESTROY } };
+
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        if (is_command(arguments, "keys", steps[i].name, 3)) {
+            return keys_step(service, steps[i].step, arguments->words[2], &arguments->options);
+        }
+    }
     if (is_command(arguments, "keys", "list", 2)) {
-        return keys_list(signers, arguments);
+        return keys_list(service, &arguments->options);
     }
     if (is_command(arguments, "keys", "generate", 3)) {
-        return run_ceremony(signers, arguments, CEREMONY_GENERATE_KEY);
+        return keys_generate(service, arguments->words[2], &arguments->options);
     }
     if (is_command(arguments, "token", "init", 3)) {
-        if (arguments->so_pin_file == NULL) {
-            (void)fprintf(stderr, "issuerctl: token init needs --so-pin-file FILE\n");
-            return EX_USAGE;
-        }
-        return run_ceremony(signers, arguments, CEREMONY_INIT_TOKEN);
+        return token_init(service, arguments->words[2], &arguments->options);
     }
     (void)fprintf(stderr, "issuerctl: no such command; see issuerctl --help\n");
     return EX_USAGE;
@@ -260,8 +179,8 @@ int main(int argc, char **argv)
         return EX_CONFIG;
     }
     const int status = service_config_fill(&service_config, config, &err)
-                         ? run_command(&service_config.options.signers, &arguments)
-                         : complain(&err);
+                         ? run_command(&service_config.options, &arguments)
+                         : ctl_complain(&err);
     config_free(config);
     return status;
 }

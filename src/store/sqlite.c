@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <sqlite3.h>
 
@@ -57,6 +58,22 @@ static const char *const migrations[] = {
     " expires_s INTEGER NOT NULL);"
     "CREATE TABLE heartbeat (time_s INTEGER NOT NULL);"
     "INSERT INTO heartbeat VALUES (0);",
+
+    "CREATE TABLE keys ("
+    " kid TEXT PRIMARY KEY,"
+    " signer TEXT NOT NULL,"
+    " algorithm TEXT NOT NULL,"
+    " jwk TEXT NOT NULL,"
+    " description TEXT NOT NULL,"
+    " state TEXT NOT NULL,"
+    " since_s INTEGER NOT NULL,"
+    " due_s INTEGER NOT NULL);"
+    "CREATE TABLE key_changes ("
+    " change INTEGER PRIMARY KEY,"
+    " time_s INTEGER NOT NULL,"
+    " kid TEXT NOT NULL,"
+    " state TEXT NOT NULL,"
+    " reason TEXT NOT NULL);",
 };
 
 struct connection {
@@ -97,6 +114,10 @@ static store_create_authorization_fn sqlite_create_authorization;
 static store_approve_fn sqlite_approve;
 static store_find_code_fn sqlite_find_code;
 static store_redeem_fn sqlite_redeem;
+static store_list_keys_fn sqlite_list_keys;
+static store_last_expiry_fn sqlite_last_expiry;
+static store_add_key_fn sqlite_add_key;
+static store_change_key_fn sqlite_change_key;
 static store_heartbeat_fn sqlite_heartbeat;
 static store_purge_fn sqlite_purge;
 
@@ -111,6 +132,10 @@ const struct store_driver sqlite_driver = {
     .approve = sqlite_approve,
     .find_code = sqlite_find_code,
     .redeem = sqlite_redeem,
+    .list_keys = sqlite_list_keys,
+    .last_expiry = sqlite_last_expiry,
+    .add_key = sqlite_add_key,
+    .change_key = sqlite_change_key,
     .heartbeat = sqlite_heartbeat,
     .purge = sqlite_purge,
 };
@@ -361,6 +386,10 @@ static bool sqlite_open(const char *location, const struct store_options *option
     }
     pthread_mutex_init(&self->checkpoint_lock, NULL);
     pthread_cond_init(&self->checkpoint_due, NULL);
+    if (options->must_exist && access(location, F_OK) != 0) {
+        return fail(err, ERROR_NOT_FOUND, "sqlite:%s: not there: issuerd makes it when it starts",
+                    location);
+    }
     if (!writer_open(self, err) || !readers_open(self, err)) {
         return error_context(err, "sqlite:%s", location);
     }
@@ -614,6 +643,129 @@ static bool sqlite_redeem(struct store *store, const struct redemption *redempti
         return fail(err, ERROR_CODE_SPENT, "the code was spent or expired meanwhile");
     }
     return append_ledger(&self->writer, redemption, err);
+}
+
+/* ---- the keyring ---- */
+
+static bool read_key(sqlite3_stmt *row, struct stored_key *key_out, struct error *err)
+{
+    char state[16];
+
+    column_text(row, 0, key_out->kid, sizeof(key_out->kid));
+    column_text(row, 1, key_out->signer, sizeof(key_out->signer));
+    column_text(row, 2, key_out->algorithm, sizeof(key_out->algorithm));
+    column_text(row, 3, key_out->jwk, sizeof(key_out->jwk));
+    column_text(row, 4, key_out->description, sizeof(key_out->description));
+    column_text(row, 5, state, sizeof(state));
+    key_out->since_s = sqlite3_column_int64(row, 6);
+    key_out->due_s = sqlite3_column_int64(row, 7);
+    return key_state_from_name(state, &key_out->state)
+        || fail(err, ERROR_STORE_UNAVAILABLE, "key %s has the unknown state \"%s\"", key_out->kid,
+                state);
+}
+
+static bool read_keys(struct connection *reader, struct key_list *list, struct error *err)
+{
+    scoped(release_statement) sqlite3_stmt *rows = statement_of(reader, LIST_KEYS);
+    int result;
+
+    while ((result = sqlite3_step(rows)) == SQLITE_ROW) {
+        list->keys = xrealloc(list->keys, (list->count + 1) * sizeof(*list->keys));
+        if (!read_key(rows, &list->keys[list->count], err)) {
+            return false;
+        }
+        list->count++;
+    }
+    return result == SQLITE_DONE || fail_sqlite(err, reader->db, "list the keys");
+}
+
+static bool sqlite_list_keys(struct store *store, struct key_list *list_out, struct error *err)
+{
+    struct reader *reader = lock_reader((struct sqlite_store *)store);
+
+    *list_out = (struct key_list){ .count = 0 };
+    const bool good = read_keys(&reader->connection, list_out, err);
+    pthread_mutex_unlock(&reader->lock);
+    if (!good) {
+        key_list_clear(list_out);
+    }
+    return good;
+}
+
+static bool read_last_expiry(struct connection *reader, const char *kid, int64_t *expires_s_out,
+                             struct error *err)
+{
+    scoped(release_statement) sqlite3_stmt *last = statement_of(reader, LAST_EXPIRY);
+
+    bind_text(last, 1, kid);
+    if (sqlite3_step(last) != SQLITE_ROW) {
+        return fail_sqlite(err, reader->db, "look for the key's last token");
+    }
+    *expires_s_out = sqlite3_column_int64(last, 0);
+    return true;
+}
+
+static bool sqlite_last_expiry(struct store *store, const char *kid, int64_t *expires_s_out,
+                               struct error *err)
+{
+    struct reader *reader = lock_reader((struct sqlite_store *)store);
+    const bool good = read_last_expiry(&reader->connection, kid, expires_s_out, err);
+
+    pthread_mutex_unlock(&reader->lock);
+    return good;
+}
+
+static bool note_key_change(struct connection *writer, const char *kid, enum key_state state,
+                            int64_t now_s, const char *reason, struct error *err)
+{
+    scoped(release_statement) sqlite3_stmt *note = statement_of(writer, NOTE_KEY_CHANGE);
+
+    bind_number(note, 1, now_s);
+    bind_text(note, 2, kid);
+    bind_text(note, 3, key_state_name(state));
+    bind_text(note, 4, reason);
+    return run(writer, note, "note a key's change", err);
+}
+
+static bool sqlite_add_key(struct store *store, const struct stored_key *key, struct error *err)
+{
+    struct connection *writer = &((struct sqlite_store *)store)->writer;
+    scoped(release_statement) sqlite3_stmt *add = statement_of(writer, ADD_KEY);
+
+    bind_text(add, 1, key->kid);
+    bind_text(add, 2, key->signer);
+    bind_text(add, 3, key->algorithm);
+    bind_text(add, 4, key->jwk);
+    bind_text(add, 5, key->description);
+    bind_text(add, 6, key_state_name(key->state));
+    bind_number(add, 7, key->since_s);
+    bind_number(add, 8, key->due_s);
+    if (!run(writer, add, "enter a key", err)) {
+        return false;
+    }
+    return sqlite3_changes(writer->db) == 0
+        || note_key_change(writer, key->kid, key->state, key->since_s, "", err);
+}
+
+static bool sqlite_change_key(struct store *store, const struct key_change *change,
+                              struct error *err)
+{
+    struct connection *writer = &((struct sqlite_store *)store)->writer;
+    scoped(release_statement) sqlite3_stmt *update = statement_of(writer, CHANGE_KEY);
+
+    bind_text(update, 1, key_state_name(change->to));
+    bind_number(update, 2, change->now_s);
+    bind_number(update, 3, change->due_s);
+    bind_text(update, 4, change->kid);
+    bind_text(update, 5, key_state_name(change->from));
+    if (!run(writer, update, "change a key's state", err)) {
+        return false;
+    }
+    if (sqlite3_changes(writer->db) != 1) {
+        return fail(err, ERROR_CONFLICT, "key %s is not %s any more", change->kid,
+                    key_state_name(change->from));
+    }
+    return note_key_change(writer, change->kid, change->to, change->now_s, change->reason, err);
 }
 
 /* ---- upkeep ---- */

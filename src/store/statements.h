@@ -19,6 +19,11 @@ enum statement {
     PURGE_DONE,
     COUNT_OPEN,
     FIND_CODE,
+    LIST_KEYS,
+    LAST_EXPIRY,
+    ADD_KEY,
+    CHANGE_KEY,
+    NOTE_KEY_CHANGE,
     STATEMENT_COUNT,
 };
 
@@ -52,4 +57,13 @@ static const char *const statements[STATEMENT_COUNT] = {
     [COUNT_OPEN] = "SELECT count(*) FROM authorizations WHERE code_hash IS NULL",
     [FIND_CODE] = "SELECT id, uuid, holder_did, scope, code_expires_s, redeemed_s IS NOT NULL"
                   " FROM authorizations WHERE code_hash = $1",
+    [LIST_KEYS] = "SELECT kid, signer, algorithm, jwk, description, state, since_s, due_s"
+                  " FROM keys ORDER BY since_s, kid",
+    [LAST_EXPIRY] = "SELECT coalesce(max(expires_s), 0) FROM ledger WHERE kid = $1",
+    [ADD_KEY] = "INSERT INTO keys (kid, signer, algorithm, jwk, description, state, since_s, due_s)"
+                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+    [CHANGE_KEY] = "UPDATE keys SET state = $1, since_s = $2, due_s = $3"
+                   " WHERE kid = $4 AND state = $5",
+    [NOTE_KEY_CHANGE] = "INSERT INTO key_changes (time_s, kid, state, reason)"
+                        " VALUES ($1, $2, $3, $4)",
 };

@@ -1,6 +1,7 @@
 /* Picks the engine by the URL's scheme and passes every call on. */
 #include "store/store.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -64,6 +65,58 @@ bool store_redeem(struct store *store, const struct redemption *redemption, stru
 {
     return store->driver->redeem(store, redemption, err);
 }
+
+/* ---- the keyring ---- */
+
+static const char *const key_state_names[KEY_STATES] = {
+    [KEY_GENERATED] = "generated", [KEY_PUBLISHED] = "published", [KEY_ACTIVE] = "active",
+    [KEY_RETIRING] = "retiring",   [KEY_RETIRED] = "retired",     [KEY_DESTROYED] = "destroyed",
+};
+
+const char *key_state_name(enum key_state state)
+{
+    return key_state_names[state];
+}
+
+bool key_state_from_name(const char *name, enum key_state *state_out)
+{
+    for (int i = 0; i < KEY_STATES; i++) {
+        if (strcmp(name, key_state_names[i]) == 0) {
+            *state_out = (enum key_state)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void key_list_clear(struct key_list *list)
+{
+    free(list->keys);
+    *list = (struct key_list){ .count = 0 };
+}
+
+bool store_list_keys(struct store *store, struct key_list *list_out, struct error *err)
+{
+    return store->driver->list_keys(store, list_out, err);
+}
+
+bool store_last_expiry(struct store *store, const char *kid, int64_t *expires_s_out,
+                       struct error *err)
+{
+    return store->driver->last_expiry(store, kid, expires_s_out, err);
+}
+
+bool store_add_key(struct store *store, const struct stored_key *key, struct error *err)
+{
+    return store->driver->add_key(store, key, err);
+}
+
+bool store_change_key(struct store *store, const struct key_change *change, struct error *err)
+{
+    return store->driver->change_key(store, change, err);
+}
+
+/* ---- upkeep ---- */
 
 bool store_heartbeat(struct store *store, int64_t now_s, struct error *err)
 {

@@ -19,6 +19,14 @@ typedef MUST_CHECK bool store_find_code_fn(struct store *store, const struct dig
                                            struct stored_code *code_out, struct error *err);
 typedef MUST_CHECK bool store_redeem_fn(struct store *store, const struct redemption *redemption,
                                         struct error *err);
+typedef MUST_CHECK bool store_list_keys_fn(struct store *store, struct key_list *list_out,
+                                           struct error *err);
+typedef MUST_CHECK bool store_last_expiry_fn(struct store *store, const char *kid,
+                                             int64_t *expires_s_out, struct error *err);
+typedef MUST_CHECK bool store_add_key_fn(struct store *store, const struct stored_key *key,
+                                         struct error *err);
+typedef MUST_CHECK bool store_change_key_fn(struct store *store, const struct key_change *change,
+                                            struct error *err);
 typedef MUST_CHECK bool store_heartbeat_fn(struct store *store, int64_t now_s, struct error *err);
 typedef MUST_CHECK bool store_purge_fn(struct store *store, int64_t now_s, int limit,
                                        struct error *err);
@@ -34,6 +42,10 @@ struct store_driver {
     store_approve_fn *approve;
     store_find_code_fn *find_code;
     store_redeem_fn *redeem;
+    store_list_keys_fn *list_keys;
+    store_last_expiry_fn *last_expiry;
+    store_add_key_fn *add_key;
+    store_change_key_fn *change_key;
     store_heartbeat_fn *heartbeat;
     store_purge_fn *purge;
 };
@@ -42,5 +54,8 @@ struct store_driver {
 struct store {
     const struct store_driver *driver;
 };
+
+/* For engines: the state of that name, as key_state_name() gives it. False: none. */
+MUST_CHECK bool key_state_from_name(const char *name, enum key_state *state_out);
 
 extern const struct store_driver sqlite_driver;

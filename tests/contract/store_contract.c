@@ -737,6 +737,117 @@ static void test_readers_find_every_committed_code_while_the_writer_writes(void)
 
 /* ---- URLs ---- */
 
+/* ---- the keyring ---- */
+
+static struct stored_key key_of(const char *kid, enum key_state state, int64_t since_s)
+{
+    struct stored_key key = {
+        .signer = "main",
+        .algorithm = "ES256",
+        .jwk = "{\"kty\":\"EC\"}",
+        .description = "token \"t\", object \"o\"",
+        .state = state,
+        .since_s = since_s,
+        .due_s = 7,
+    };
+    (void)snprintf(key.kid, sizeof(key.kid), "%s", kid);
+    return key;
+}
+
+/* In a transaction of its own. */
+static bool add_key(const char *kid, enum key_state state, int64_t since_s)
+{
+    const struct stored_key key = key_of(kid, state, since_s);
+    return begin() && store_add_key(fixture.store, &key, &fixture.err) && commit();
+}
+
+static bool change_key(const char *kid, enum key_state from, enum key_state to, int64_t due_s)
+{
+    struct key_change change = {
+        .from = from, .to = to, .now_s = NOW_S, .due_s = due_s, .reason = "lost"
+    };
+    (void)snprintf(change.kid, sizeof(change.kid), "%s", kid);
+    if (!begin()) {
+        return false;
+    }
+    if (!store_change_key(fixture.store, &change, &fixture.err)) {
+        store_rollback(fixture.store);
+        return false;
+    }
+    return commit();
+}
+
+static void test_a_key_is_listed_as_it_was_entered(void)
+{
+    scoped(key_list_clear) struct key_list list = { .count = 0 };
+
+    CU_ASSERT_TRUE_FATAL(store_list_keys(fixture.store, &list, &fixture.err));
+    CU_ASSERT_EQUAL(list.count, 0);
+    CU_ASSERT_TRUE(add_key("later", KEY_GENERATED, NOW_S + 1));
+    CU_ASSERT_TRUE(add_key("sooner", KEY_ACTIVE, NOW_S));
+    CU_ASSERT_TRUE(add_key("later", KEY_RETIRED, NOW_S + 2)); /* there already: nothing */
+    CU_ASSERT_TRUE_FATAL(reopen_store());
+    CU_ASSERT_TRUE_FATAL(store_list_keys(fixture.store, &list, &fixture.err));
+    CU_ASSERT_EQUAL_FATAL(list.count, 2);
+    const struct stored_key sooner = key_of("sooner", KEY_ACTIVE, NOW_S);
+    const struct stored_key later = key_of("later", KEY_GENERATED, NOW_S + 1);
+    const struct stored_key *expected[] = { &sooner, &later };
+    for (size_t i = 0; i < 2; i++) {
+        const struct stored_key *key = &list.keys[i];
+        CU_ASSERT_STRING_EQUAL(key->kid, expected[i]->kid);
+        CU_ASSERT_STRING_EQUAL(key->signer, expected[i]->signer);
+        CU_ASSERT_STRING_EQUAL(key->algorithm, expected[i]->algorithm);
+        CU_ASSERT_STRING_EQUAL(key->jwk, expected[i]->jwk);
+        CU_ASSERT_STRING_EQUAL(key->description, expected[i]->description);
+        CU_ASSERT_EQUAL(key->state, expected[i]->state);
+        CU_ASSERT_EQUAL(key->since_s, expected[i]->since_s);
+        CU_ASSERT_EQUAL(key->due_s, expected[i]->due_s);
+    }
+}
+
+static void test_a_key_changes_only_from_the_state_that_is_named(void)
+{
+    scoped(key_list_clear) struct key_list list = { .count = 0 };
+
+    CU_ASSERT_TRUE(add_key("key", KEY_GENERATED, NOW_S - 1));
+    CU_ASSERT_FALSE(change_key("key", KEY_PUBLISHED, KEY_ACTIVE, 0));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CONFLICT);
+    CU_ASSERT_FALSE(change_key("none", KEY_GENERATED, KEY_PUBLISHED, 0));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CONFLICT);
+    CU_ASSERT_TRUE(change_key("key", KEY_GENERATED, KEY_PUBLISHED, 42));
+    CU_ASSERT_TRUE_FATAL(store_list_keys(fixture.store, &list, &fixture.err));
+    CU_ASSERT_EQUAL_FATAL(list.count, 1);
+    CU_ASSERT_EQUAL(list.keys[0].state, KEY_PUBLISHED);
+    CU_ASSERT_EQUAL(list.keys[0].since_s, NOW_S);
+    CU_ASSERT_EQUAL(list.keys[0].due_s, 42);
+}
+
+static void test_the_last_expiry_of_a_key_is_its_own(void)
+{
+    int64_t expires_s = -1;
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE(store_last_expiry(fixture.store, "none", &expires_s, &fixture.err));
+    CU_ASSERT_EQUAL(expires_s, 0);
+    CU_ASSERT_TRUE_FATAL(make_code(1, &row));
+    CU_ASSERT_TRUE_FATAL(begin() && redeem_as(row, 1, NOW_S + 1, "jti") && commit());
+    CU_ASSERT_TRUE(store_last_expiry(fixture.store, "kid", &expires_s, &fixture.err));
+    CU_ASSERT_EQUAL(expires_s, NOW_S + 1 + 3600);
+    CU_ASSERT_TRUE(store_last_expiry(fixture.store, "none", &expires_s, &fixture.err));
+    CU_ASSERT_EQUAL(expires_s, 0);
+}
+
+static void test_a_store_that_must_exist_is_not_made(void)
+{
+    close_store();
+    store_fixture_remove();
+    fixture.options.must_exist = true;
+    CU_ASSERT_FALSE(store_open(fixture.url, &fixture.options, &fixture.store, &fixture.err));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_FOUND);
+}
+
+/* ---- opening ---- */
+
 static void test_a_url_of_no_known_scheme_is_refused(void)
 {
     static const char *const urls[] = {
@@ -803,6 +914,11 @@ int main(void)
         { "a heartbeat is a write", test_a_heartbeat_is_a_write },
         { "readers find every committed code while the writer writes",
           test_readers_find_every_committed_code_while_the_writer_writes },
+        { "a key is listed as it was entered", test_a_key_is_listed_as_it_was_entered },
+        { "a key changes only from the state that is named",
+          test_a_key_changes_only_from_the_state_that_is_named },
+        { "the last expiry of a key is its own", test_the_last_expiry_of_a_key_is_its_own },
+        { "a store that must exist is not made", test_a_store_that_must_exist_is_not_made },
         { "a URL of no known scheme is refused", test_a_url_of_no_known_scheme_is_refused },
         CU_TEST_INFO_NULL,
     };

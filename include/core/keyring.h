@@ -1,0 +1,26 @@
+/*
+ * The keyring at work: which keys are in the JWK Set and which signers may sign, by the store's
+ * keyring and what the devices hold. A thread looks at both twice a second, so that a change made by
+ * issuerctl, or by another issuerd on the same store, holds within a second.
+ *
+ * A key that a device shows for the first time is entered as generated; as active if the keyring is
+ * empty, since nobody can hold an older JWK Set then. A key that its device no longer has stays
+ * published, for the tokens that it signed.
+ */
+#pragma once
+
+#include "base/text.h"
+#include "core/committer.h"
+#include "core/key_rules.h"
+
+struct keyring;
+
+/* Looks once before it returns. Borrows all of it for the keyring's life. Fails with
+ * STORE_UNAVAILABLE. */
+MUST_CHECK bool keyring_start(struct store *store, struct signers *signers,
+                              struct committer *committer, struct keyring **keyring_out,
+                              struct error *err);
+void keyring_stop(struct keyring *keyring);
+
+/* The JWK Set, from memory. Any thread. */
+void keyring_print_jwks(struct keyring *keyring, struct text *text);

@@ -1,0 +1,331 @@
+#include "core/keyring.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+enum {
+    LOOK_EVERY_MS = 500,
+    JWKS_MAX = KEYS_PUBLISHED_MAX * 1024 + 64,
+};
+
+struct keyring {
+    struct store *store;
+    struct signers *signers;
+    struct committer *committer;
+    pthread_t thread;
+    bool has_thread;
+    sem_t stopping;
+
+    pthread_mutex_t lock;
+    char jwks[JWKS_MAX];
+
+    /* the thread's own */
+    char missed[SIGNERS_MAX][48]; /* keys whose absence was logged */
+    size_t missed_count;
+    bool is_idle; /* no signer has an active key, and the log says so */
+};
+
+/* ---- writes ---- */
+
+struct key_write {
+    struct job job;
+    bool is_new;
+    struct stored_key key;    /* is_new */
+    struct key_change change; /* otherwise */
+};
+
+static void key_write_free(struct job *job)
+{
+    job_clear(job);
+    free(job);
+}
+
+static bool key_write_commit(struct job *job, struct store *store, int64_t now_s, struct error *err)
+{
+    const struct key_write *self = (const struct key_write *)job;
+
+    (void)now_s;
+    return self->is_new ? store_add_key(store, &self->key, err)
+                        : store_change_key(store, &self->change, err);
+}
+
+static struct key_write *key_write_new(void)
+{
+    struct key_write *write = xcalloc(1, sizeof(*write));
+    job_init(&write->job, key_write_commit, key_write_free);
+    return write;
+}
+
+/* `write` is consumed. */
+static bool write_key(struct keyring *self, struct key_write *write, struct error *err)
+{
+    if (!committer_write(self->committer, &write->job, err)) {
+        return false;
+    }
+    key_write_free(&write->job);
+    return true;
+}
+
+/* ---- what the devices hold ---- */
+
+static const struct stored_key *find_key(const struct key_list *list, const char *kid)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->keys[i].kid, kid) == 0) {
+            return &list->keys[i];
+        }
+    }
+    return NULL;
+}
+
+static bool enter_key(struct keyring *self, const struct signer_status *signer,
+                      enum key_state state, int64_t now_s, struct error *err)
+{
+    struct key_write *write = key_write_new();
+    struct stored_key *key = &write->key;
+
+    write->is_new = true;
+    key->state = state;
+    key->since_s = now_s;
+    (void)snprintf(key->kid, sizeof(key->kid), "%s", signer->key->kid);
+    (void)snprintf(key->signer, sizeof(key->signer), "%s", signer->name);
+    (void)snprintf(key->algorithm, sizeof(key->algorithm), "%s", signer->key->algorithm);
+    (void)snprintf(key->jwk, sizeof(key->jwk), "%s", signer->key->jwk);
+    (void)snprintf(key->description, sizeof(key->description), "%s", signer->key->description);
+    log_event(LOG_LEVEL_NOTICE, "key.entered", "kid=%s state=%s signer=%s", key->kid,
+              key_state_name(state), signer->name);
+    return write_key(self, write, err);
+}
+
+/* Enters every key that a signer holds and the keyring does not know. */
+static bool enter_new_keys(struct keyring *self, const struct key_list *list, int64_t now_s,
+                           bool *changed_out, struct error *err)
+{
+    const enum key_state state = list->count == 0 ? KEY_ACTIVE : KEY_GENERATED;
+
+    for (size_t i = 0; i < signers_count(self->signers); i++) {
+        const struct signer_status signer = signers_status(self->signers, i);
+        if (signer.key == NULL || find_key(list, signer.key->kid) != NULL) {
+            continue;
+        }
+        if (!enter_key(self, &signer, state, now_s, err)) {
+            return false;
+        }
+        *changed_out = true;
+    }
+    return true;
+}
+
+static bool retire_what_is_due(struct keyring *self, const struct key_list *list, int64_t now_s,
+                               bool *changed_out, struct error *err)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct key_change change;
+        if (!key_rules_has_retired(&list->keys[i], now_s, &change)) {
+            continue;
+        }
+        struct key_write *write = key_write_new();
+        write->change = change;
+        if (!write_key(self, write, err) && err->code != ERROR_CONFLICT) {
+            return false; /* in a conflict another issuerd was first */
+        }
+        log_event(LOG_LEVEL_NOTICE, "key.retired", "kid=%s", change.kid);
+        *changed_out = true;
+    }
+    return true;
+}
+
+/* Why no signer of ours has the key; NULL: one has it, or none can say yet. */
+static const char *absence_of(struct keyring *self, const struct stored_key *key)
+{
+    const char *absence = "no signer of this configuration has it";
+
+    for (size_t i = 0; i < signers_count(self->signers); i++) {
+        const struct signer_status signer = signers_status(self->signers, i);
+        if (signer.key != NULL && strcmp(signer.key->kid, key->kid) == 0) {
+            return NULL;
+        }
+        if (strcmp(signer.name, key->signer) == 0) {
+            absence = signer.key != NULL ? "its signer has another key now" : NULL;
+        }
+    }
+    return absence;
+}
+
+static bool note_missed(struct keyring *self, const char *kid)
+{
+    for (size_t i = 0; i < self->missed_count; i++) {
+        if (strcmp(self->missed[i], kid) == 0) {
+            return false;
+        }
+    }
+    if (self->missed_count < SIGNERS_MAX) {
+        (void)snprintf(self->missed[self->missed_count++], sizeof(self->missed[0]), "%s", kid);
+    }
+    return true;
+}
+
+/* Says once which keys should sign, now or soon, and cannot. */
+static void report_missing_keys(struct keyring *self, const struct key_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const struct stored_key *key = &list->keys[i];
+        const char *absence =
+            key->state == KEY_ACTIVE || key->state == KEY_PUBLISHED ? absence_of(self, key) : NULL;
+        if (absence != NULL && note_missed(self, key->kid)) {
+            log_event(LOG_LEVEL_ERROR, "key.missing", "kid=%s state=%s signer=%s reason='%s'",
+                      key->kid, key_state_name(key->state), key->signer, absence);
+        }
+    }
+}
+
+/* ---- what follows from it ---- */
+
+static void report_idleness(struct keyring *self, bool any_permitted)
+{
+    if (!any_permitted && !self->is_idle) {
+        log_event(LOG_LEVEL_ERROR, "keyring.no_active_key",
+                  "effect='no token is issued' hint='issuerctl keys list, then keys activate'");
+    }
+    self->is_idle = !any_permitted;
+}
+
+static void permit_signers(struct keyring *self, const struct key_list *list)
+{
+    bool any_permitted = false;
+
+    for (size_t i = 0; i < signers_count(self->signers); i++) {
+        const struct signer_status signer = signers_status(self->signers, i);
+        const struct stored_key *key = signer.key != NULL ? find_key(list, signer.key->kid) : NULL;
+        const bool permitted = key != NULL && key->state == KEY_ACTIVE;
+        signers_permit(self->signers, i, permitted);
+        any_permitted = any_permitted || permitted;
+    }
+    report_idleness(self, any_permitted);
+}
+
+static void publish(struct keyring *self, const struct key_list *list)
+{
+    char buffer[JWKS_MAX];
+    struct text jwks = text_over(buffer, sizeof(buffer));
+    const char *separator = "";
+
+    text_add(&jwks, "{\"keys\":[");
+    for (size_t i = 0; i < list->count; i++) {
+        if (key_is_published(list->keys[i].state)) {
+            text_add(&jwks, separator);
+            text_add(&jwks, list->keys[i].jwk);
+            separator = ",";
+        }
+    }
+    text_add(&jwks, "]}");
+    pthread_mutex_lock(&self->lock);
+    memcpy(self->jwks, buffer, jwks.length + 1);
+    pthread_mutex_unlock(&self->lock);
+}
+
+/* Published before it is permitted: a verifier finds the key of every token. */
+static bool look(struct keyring *self, struct error *err)
+{
+    const int64_t now_s = wall_s();
+    scoped(key_list_clear) struct key_list list = { .count = 0 };
+    bool changed = false;
+
+    if (!store_list_keys(self->store, &list, err)
+        || !enter_new_keys(self, &list, now_s, &changed, err)
+        || !retire_what_is_due(self, &list, now_s, &changed, err)) {
+        return false;
+    }
+    if (changed) {
+        key_list_clear(&list);
+        if (!store_list_keys(self->store, &list, err)) {
+            return false;
+        }
+    }
+    report_missing_keys(self, &list);
+    publish(self, &list);
+    permit_signers(self, &list);
+    return true;
+}
+
+/* ---- the thread ---- */
+
+static bool wait_for_stop(struct keyring *self)
+{
+    const int64_t until_ns = monotonic_ns() + LOOK_EVERY_MS * (int64_t)NS_PER_MS;
+    const struct timespec until = timespec_from_ns(until_ns);
+    int result;
+
+    do {
+        result = sem_clockwait(&self->stopping, CLOCK_MONOTONIC, &until);
+    } while (result != 0 && errno == EINTR);
+    return result == 0;
+}
+
+static void *keyring_run(void *argument)
+{
+    struct keyring *self = argument;
+    bool was_good = true;
+
+    while (!wait_for_stop(self)) {
+        struct error err = { .code = ERROR_NONE };
+        const bool good = look(self, &err);
+        if (!good && was_good) {
+            log_error(LOG_LEVEL_ERROR, "keyring.failed", &err, "%s", "effect='keys as before'");
+        }
+        was_good = good;
+    }
+    return NULL;
+}
+
+bool keyring_start(struct store *store, struct signers *signers, struct committer *committer,
+                   struct keyring **keyring_out, struct error *err)
+{
+    struct keyring *self = xcalloc(1, sizeof(*self));
+
+    self->store = store;
+    self->signers = signers;
+    self->committer = committer;
+    pthread_mutex_init(&self->lock, NULL);
+    sem_init(&self->stopping, 0, 0);
+    if (!look(self, err)) {
+        keyring_stop(self);
+        return error_context(err, "keyring");
+    }
+    if (pthread_create(&self->thread, NULL, keyring_run, self) != 0) {
+        keyring_stop(self);
+        return fail(err, ERROR_INTERNAL, "start the keyring's thread");
+    }
+    self->has_thread = true;
+    *keyring_out = self;
+    return true;
+}
+
+void keyring_stop(struct keyring *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    if (self->has_thread) {
+        (void)sem_post(&self->stopping);
+        pthread_join(self->thread, NULL);
+    }
+    sem_destroy(&self->stopping);
+    pthread_mutex_destroy(&self->lock);
+    free(self);
+}
+
+void keyring_print_jwks(struct keyring *self, struct text *text)
+{
+    pthread_mutex_lock(&self->lock);
+    text_add(text, self->jwks);
+    pthread_mutex_unlock(&self->lock);
+}

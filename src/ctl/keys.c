@@ -1,0 +1,415 @@
+#include "ctl/keys.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/text.h"
+
+enum { REFUSED = 1 };
+
+int ctl_complain(const struct error *err)
+{
+    (void)fprintf(stderr, "issuerctl: %s\n", error_line(err).text);
+    return err->code == ERROR_CONFIG ? EX_CONFIG : EX_UNAVAILABLE;
+}
+
+DEFINE_RELEASE(release_store, struct store, store_close)
+
+static bool open_keyring(const struct service_options *service, struct store **store_out,
+                         struct key_list *list_out, struct error *err)
+{
+    struct store_options options = service->store;
+
+    options.must_exist = true;
+    return store_open(service->store_url, &options, store_out, err)
+        && store_list_keys(*store_out, list_out, err);
+}
+
+/* ---- one key, on the keyring, on a device, or both ---- */
+
+struct entry {
+    const char *signer;
+    const struct stored_key *stored; /* NULL: not on the keyring */
+    const struct signer_key *device; /* NULL: no device was asked, or it failed */
+    struct error err;                /* of the device */
+};
+
+struct instant {
+    char text[24];
+};
+
+static struct instant instant_of(int64_t seconds)
+{
+    struct instant instant;
+    struct tm parts;
+    const time_t time = (time_t)seconds;
+
+    (void)gmtime_r(&time, &parts);
+    (void)strftime(instant.text, sizeof(instant.text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return instant;
+}
+
+static void print_next(const struct stored_key *key)
+{
+    if (key->due_s != 0 && key->state == KEY_PUBLISHED) {
+        printf("  may be activated from %s", instant_of(key->due_s).text);
+    }
+    if (key->due_s != 0 && key->state == KEY_RETIRING) {
+        printf("  retired by itself at %s", instant_of(key->due_s).text);
+    }
+}
+
+static void print_entry(const struct entry *entry)
+{
+    const struct stored_key *stored = entry->stored;
+    const struct signer_key *device = entry->device;
+
+    printf("%-10s %-12s %-7s %-43s", stored != NULL ? key_state_name(stored->state) : "-",
+           entry->signer,
+           stored != NULL   ? stored->algorithm
+           : device != NULL ? device->algorithm
+                            : "-",
+           stored != NULL   ? stored->kid
+           : device != NULL ? device->kid
+                            : "-");
+    if (stored != NULL) {
+        printf("  since %s", instant_of(stored->since_s).text);
+        print_next(stored);
+    }
+    if (device != NULL) {
+        printf("  %s", device->description);
+    } else if (entry->err.code != ERROR_NONE) {
+        printf("  %s", error_line(&entry->err).text);
+    } else {
+        printf("  %s (no signer of this configuration has it)", stored->description);
+    }
+    printf("\n");
+}
+
+static void add_member(struct text *text, const char *name, const char *value)
+{
+    text_add(text, text->length > 1 ? ",\"" : "\"");
+    text_add(text, name);
+    text_add(text, "\":");
+    text_add_json_string(text, value);
+}
+
+static void print_entry_json(const struct entry *entry)
+{
+    char buffer[8192];
+    struct text text = text_over(buffer, sizeof(buffer));
+    const struct stored_key *stored = entry->stored;
+    const struct signer_key *device = entry->device;
+
+    text_add(&text, "{");
+    add_member(&text, "signer", entry->signer);
+    if (stored != NULL) {
+        add_member(&text, "state", key_state_name(stored->state));
+        add_member(&text, "since", instant_of(stored->since_s).text);
+        if (stored->due_s != 0) {
+            add_member(&text, "due", instant_of(stored->due_s).text);
+        }
+    }
+    if (stored != NULL || device != NULL) {
+        add_member(&text, "algorithm", stored != NULL ? stored->algorithm : device->algorithm);
+        add_member(&text, "kid", stored != NULL ? stored->kid : device->kid);
+        add_member(&text, "key", stored != NULL ? stored->description : device->description);
+        text_add(&text, ",\"jwk\":");
+        text_add(&text, stored != NULL ? stored->jwk : device->jwk);
+        text_add(&text, device != NULL ? ",\"on_device\":true" : ",\"on_device\":false");
+    }
+    if (entry->err.code != ERROR_NONE) {
+        add_member(&text, "error", error_line(&entry->err).text);
+    }
+    text_add(&text, "}");
+    printf("%s", buffer);
+}
+
+/* ---- keys list ---- */
+
+struct listing {
+    struct entry *entries;
+    size_t count;
+    struct signer_key *device_keys; /* one a signer */
+};
+
+static void listing_clear(struct listing *listing)
+{
+    free(listing->entries);
+    free(listing->device_keys);
+}
+
+static struct entry *entry_of_kid(struct listing *listing, const char *kid)
+{
+    for (size_t i = 0; i < listing->count; i++) {
+        const struct entry *entry = &listing->entries[i];
+        if (entry->stored != NULL && strcmp(entry->stored->kid, kid) == 0) {
+            return &listing->entries[i];
+        }
+    }
+    return NULL;
+}
+
+/* The newest key that is still in use and that the signer had, for a device that does not answer. */
+static struct entry *entry_of_signer(struct listing *listing, const char *signer)
+{
+    struct entry *found = NULL;
+
+    for (size_t i = 0; i < listing->count; i++) {
+        struct entry *entry = &listing->entries[i];
+        if (entry->stored != NULL && strcmp(entry->signer, signer) == 0
+            && entry->stored->state < KEY_RETIRED) {
+            found = entry;
+        }
+    }
+    return found;
+}
+
+static void list_signer(struct listing *listing, const struct signers_options *signers,
+                        size_t index)
+{
+    const struct signer_ceremony_options probe = { .ceremony = CEREMONY_PROBE };
+    struct signer_key *key = &listing->device_keys[index];
+    const char *name = signers->signers[index].name;
+    struct error err = { .code = ERROR_NONE };
+
+    const bool there = signer_run_ceremony(signers, index, &probe, key, &err);
+    struct entry *entry = there ? entry_of_kid(listing, key->kid) : entry_of_signer(listing, name);
+    if (entry == NULL) {
+        entry = &listing->entries[listing->count++];
+        *entry = (struct entry){ .signer = name };
+    }
+    entry->err = err;
+    entry->device = there ? key : NULL;
+}
+
+/* Every key of the keyring, then what else the devices hold, or say. */
+static void listing_fill(struct listing *listing, const struct signers_options *signers,
+                         const struct key_list *keyring)
+{
+    listing->entries = xcalloc(keyring->count + signers->count, sizeof(*listing->entries));
+    listing->device_keys = xcalloc(signers->count, sizeof(*listing->device_keys));
+    for (size_t i = 0; i < keyring->count; i++) {
+        const struct stored_key *key = &keyring->keys[i];
+        listing->entries[listing->count++] = (struct entry){ .signer = key->signer, .stored = key };
+    }
+    for (size_t i = 0; i < signers->count; i++) {
+        list_signer(listing, signers, i);
+    }
+}
+
+int keys_list(const struct service_options *service, const struct ctl_options *options)
+{
+    scoped(release_store) struct store *store = NULL;
+    scoped(key_list_clear) struct key_list keyring = { .count = 0 };
+    scoped(listing_clear) struct listing listing = { .count = 0 };
+    struct error err = { .code = ERROR_NONE };
+    int status = EX_OK;
+
+    if (!open_keyring(service, &store, &keyring, &err) && err.code != ERROR_NOT_FOUND) {
+        return ctl_complain(&err);
+    }
+    listing_fill(&listing, &service->signers, &keyring);
+    printf("%s", options->json ? "[" : "");
+    for (size_t i = 0; i < listing.count; i++) {
+        const struct entry *entry = &listing.entries[i];
+        status = entry->err.code != ERROR_NONE ? EX_UNAVAILABLE : status;
+        if (options->json) {
+            printf("%s", i > 0 ? "," : "");
+            print_entry_json(entry);
+        } else {
+            print_entry(entry);
+        }
+    }
+    printf("%s", options->json ? "]\n" : "");
+    return status;
+}
+
+/* ---- ceremonies ---- */
+
+static bool find_signer(const struct signers_options *signers, const char *name, size_t *index_out,
+                        struct error *err)
+{
+    for (size_t i = 0; i < signers->count; i++) {
+        if (strcmp(signers->signers[i].name, name) == 0) {
+            *index_out = i;
+            return true;
+        }
+    }
+    return fail(err, ERROR_CONFIG, "the configuration has no [signer %s]", name);
+}
+
+static bool write_key(struct store *store, const struct stored_key *key,
+                      const struct key_change *change, struct error *err)
+{
+    if (!store_begin(store, err)) {
+        return false;
+    }
+    if (key != NULL ? !store_add_key(store, key, err) : !store_change_key(store, change, err)) {
+        store_rollback(store);
+        return false;
+    }
+    return store_commit(store, err);
+}
+
+/* On a keyring that has no key yet issuerd enters, as active, what it finds at its start. */
+static bool enter_generated(const struct service_options *service, const char *signer,
+                            const struct signer_key *key, struct error *err)
+{
+    scoped(release_store) struct store *store = NULL;
+    scoped(key_list_clear) struct key_list keyring = { .count = 0 };
+    struct stored_key stored = { .state = KEY_GENERATED, .since_s = wall_s() };
+
+    if (!open_keyring(service, &store, &keyring, err)) {
+        return err->code == ERROR_NOT_FOUND;
+    }
+    if (keyring.count == 0) {
+        return true;
+    }
+    (void)snprintf(stored.kid, sizeof(stored.kid), "%s", key->kid);
+    (void)snprintf(stored.signer, sizeof(stored.signer), "%s", signer);
+    (void)snprintf(stored.algorithm, sizeof(stored.algorithm), "%s", key->algorithm);
+    (void)snprintf(stored.jwk, sizeof(stored.jwk), "%s", key->jwk);
+    (void)snprintf(stored.description, sizeof(stored.description), "%s", key->description);
+    return write_key(store, &stored, NULL, err);
+}
+
+int keys_generate(const struct service_options *service, const char *signer,
+                  const struct ctl_options *options)
+{
+    const struct signer_ceremony_options ceremony = { .ceremony = CEREMONY_GENERATE_KEY,
+                                                      .algorithm = options->algorithm,
+                                                      .rsa_bits = options->rsa_bits };
+    struct error err = { .code = ERROR_NONE };
+    struct signer_key key = { .kid = "" };
+    const struct entry entry = { .signer = signer, .device = &key };
+    size_t index = 0;
+
+    if (!find_signer(&service->signers, signer, &index, &err)
+        || !signer_run_ceremony(&service->signers, index, &ceremony, &key, &err)
+        || !enter_generated(service, signer, &key, &err)) {
+        return ctl_complain(&err);
+    }
+    if (options->json) {
+        print_entry_json(&entry);
+        printf("\n");
+    } else {
+        print_entry(&entry);
+    }
+    return EX_OK;
+}
+
+int token_init(const struct service_options *service, const char *signer,
+               const struct ctl_options *options)
+{
+    const struct signer_ceremony_options ceremony = { .ceremony = CEREMONY_INIT_TOKEN,
+                                                      .so_pin_file = options->so_pin_file };
+    struct error err = { .code = ERROR_NONE };
+    struct signer_key none;
+    size_t index = 0;
+
+    if (options->so_pin_file == NULL) {
+        (void)fprintf(stderr, "issuerctl: token init needs --so-pin-file FILE\n");
+        return EX_USAGE;
+    }
+    if (!find_signer(&service->signers, signer, &index, &err)
+        || !signer_run_ceremony(&service->signers, index, &ceremony, &none, &err)) {
+        return ctl_complain(&err);
+    }
+    printf("token initialised for signer %s\n", signer);
+    return EX_OK;
+}
+
+/* ---- steps of a key's life ---- */
+
+static const struct stored_key *stored_key_of(const struct key_list *list, const char *kid)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->keys[i].kid, kid) == 0) {
+            return &list->keys[i];
+        }
+    }
+    return NULL;
+}
+
+/* An active key's tokens may live longer than the present configuration lets new ones. */
+static bool await_last_token(struct store *store, struct key_change *change, struct error *err)
+{
+    int64_t last_s = 0;
+
+    if (change->to != KEY_RETIRING) {
+        return true;
+    }
+    if (!store_last_expiry(store, change->kid, &last_s, err)) {
+        return false;
+    }
+    change->due_s = last_s > change->due_s ? last_s : change->due_s;
+    return true;
+}
+
+/* The device first: a key that is gone and not noted can be noted again, not the other way round. In
+ * an emergency the operator's word counts for a device that is lost. */
+static bool destroy_on_device(const struct signers_options *signers, const struct stored_key *key,
+                              bool is_emergency, struct error *err)
+{
+    const struct signer_ceremony_options ceremony = { .ceremony = CEREMONY_DESTROY_KEY,
+                                                      .kid = key->kid };
+    struct signer_key none;
+    size_t index = 0;
+
+    return (find_signer(signers, key->signer, &index, err)
+            && signer_run_ceremony(signers, index, &ceremony, &none, err))
+        || is_emergency
+        || error_context(err, "not destroyed (--emergency REASON if its device is lost)");
+}
+
+static void print_step(const struct key_change *change, const struct ctl_options *options)
+{
+    struct stored_key key = { .state = change->to, .due_s = change->due_s };
+
+    if (options->json) {
+        printf("{\"kid\":\"%s\",\"state\":\"%s\"", change->kid, key_state_name(change->to));
+        if (change->due_s != 0) {
+            printf(",\"due\":\"%s\"", instant_of(change->due_s).text);
+        }
+        printf("}\n");
+    } else {
+        printf("key %s is %s", change->kid, key_state_name(change->to));
+        print_next(&key);
+        printf("\n");
+    }
+}
+
+int keys_step(const struct service_options *service, enum key_step step, const char *kid,
+              const struct ctl_options *options)
+{
+    const struct key_request request = {
+        .step = step, .kid = kid, .emergency = options->emergency, .now_s = wall_s()
+    };
+    scoped(release_store) struct store *store = NULL;
+    scoped(key_list_clear) struct key_list keyring = { .count = 0 };
+    struct error err = { .code = ERROR_NONE };
+    struct key_change change;
+
+    if (!open_keyring(service, &store, &keyring, &err)) {
+        return ctl_complain(&err);
+    }
+    if (!key_rules_plan(&service->keys, &keyring, &request, &change, &err)) {
+        (void)ctl_complain(&err);
+        return REFUSED;
+    }
+    if (!await_last_token(store, &change, &err)
+        || (step == KEY_DESTROY
+            && !destroy_on_device(&service->signers, stored_key_of(&keyring, change.kid),
+                                  options->emergency != NULL, &err))
+        || !write_key(store, NULL, &change, &err)) {
+        return ctl_complain(&err);
+    }
+    print_step(&change, options);
+    return EX_OK;
+}
