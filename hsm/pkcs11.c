@@ -45,6 +45,7 @@ struct pkcs11_signer {
 static key_open_fn pkcs11_open;
 static key_sign_fn pkcs11_sign;
 static key_close_fn pkcs11_close;
+static key_destroy_fn pkcs11_destroy;
 
 const struct key_provider pkcs11_provider = {
     .scheme = "pkcs11",
@@ -52,6 +53,7 @@ const struct key_provider pkcs11_provider = {
     .sign = pkcs11_sign,
     .close = pkcs11_close,
     .generate = pkcs11_generate,
+    .destroy = pkcs11_destroy,
     .init_token = pkcs11_init_token,
 };
 
@@ -156,6 +158,19 @@ static bool pkcs11_open(const struct key_options *options, struct device_key **k
     }
     *key_out = &take(self)->base;
     return true;
+}
+
+static bool pkcs11_destroy(struct device_key *key, struct error *err)
+{
+    struct pkcs11_signer *self = (struct pkcs11_signer *)key;
+    struct pkcs11_session session = { .device = NULL };
+
+    if (!pkcs11_session_open(self->device, CKF_RW_SESSION, &session, err)) {
+        return false;
+    }
+    const bool destroyed = pkcs11_key_destroy(&session, &self->key, err);
+    pkcs11_session_close(&session);
+    return destroyed;
 }
 
 /* Whatever the module says: a fresh process may do better. */

@@ -297,6 +297,22 @@ static bool find_public(const struct pkcs11_session *session, const struct pkcs1
     return true;
 }
 
+/* The private half first: what is left if it stops half-way is of no use to anyone. */
+bool pkcs11_key_destroy(const struct pkcs11_session *session, const struct pkcs11_key *key,
+                        struct error *err)
+{
+    const CK_FUNCTION_LIST *api = session->device->api;
+    CK_OBJECT_HANDLE public = CK_INVALID_HANDLE;
+    struct error none;
+
+    const bool has_public = find_public(session, key, &public, &none);
+    CK_RV rv = api->C_DestroyObject(session->handle, key->handle);
+    if (rv == CKR_OK && has_public) {
+        rv = api->C_DestroyObject(session->handle, public);
+    }
+    return rv == CKR_OK || fail_pkcs11(err, rv, "%s: C_DestroyObject", key->name);
+}
+
 /* PKCS#11 has the point inside a DER OCTET STRING; some tokens give it bare. */
 static const uint8_t *point_of(const struct bytes *value)
 {

@@ -34,5 +34,10 @@ MUST_CHECK bool pkcs11_key_read_public(const struct pkcs11_session *session,
                                        const struct pkcs11_key *key, EVP_PKEY **public_out,
                                        struct error *err);
 
+/* Deletes the key and the public key object beside it, if there is one, over a session that may
+ * write. Fails with DEVICE_UNAVAILABLE, ERROR_CONFIG or KEY_POLICY. */
+MUST_CHECK bool pkcs11_key_destroy(const struct pkcs11_session *session,
+                                   const struct pkcs11_key *key, struct error *err);
+
 /* The DER of the object identifier of P-256, as CKA_EC_PARAMS has it. */
 extern const uint8_t PKCS11_P256_PARAMS[10];

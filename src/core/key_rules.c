@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { SLACK_S = 10 }; /* until every issuerd has noticed, and what was being signed is out */
+enum { SLACK_S = 5 }; /* until every issuerd has noticed, and what was being signed is out */
 
 bool key_is_published(enum key_state state)
 {

@@ -85,6 +85,8 @@ static void print_entry(const struct entry *entry)
         printf("  %s", device->description);
     } else if (entry->err.code != ERROR_NONE) {
         printf("  %s", error_line(&entry->err).text);
+    } else if (stored->state == KEY_DESTROYED) {
+        printf("  %s", stored->description);
     } else {
         printf("  %s (no signer of this configuration has it)", stored->description);
     }

@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "support/run.h"
 
-enum { NOW_S = 1700000000, MAX_AGE_S = 300, LIFETIME_S = 3600, SLACK_S = 10 };
+enum { NOW_S = 1700000000, MAX_AGE_S = 300, LIFETIME_S = 3600, SLACK_S = 5 };
 
 static const struct key_rules rules = { .jwks_max_age_s = MAX_AGE_S,
                                         .token_lifetime_s = LIFETIME_S };
