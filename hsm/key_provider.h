@@ -3,8 +3,9 @@
  * picks by the URI's scheme. Nothing outside the device side of hsm/ includes this header.
  *
  * Threads: open, close and the ceremonies are called by one thread. sign() is called by
- * `sessions` threads at once, each with a worker number of its own in [0, sessions): what a
- * worker needs for itself (a session) is indexed by that number, so nothing is locked.
+ * key->sessions threads at once, each with a worker number of its own in [0, sessions): what a
+ * worker needs for itself (a session) is indexed by that number, so nothing is locked while the
+ * device is well.
  */
 #pragma once
 
@@ -19,7 +20,8 @@ struct device_key;
 struct key_options {
     const char *uri;               /* RFC 7512 for pkcs11: */
     enum jose_algorithm algorithm; /* NONE: what the key's type suggests */
-    unsigned sessions;             /* how many threads sign at once */
+    unsigned sessions;             /* how many threads sign at once, at most */
+    const char *state_dir;         /* where a refused PIN is remembered; NULL or "": nowhere */
     bool session_copy;             /* pkcs11: sign from a C_CopyObject copy in each session */
 };
 
@@ -39,8 +41,9 @@ typedef MUST_CHECK bool key_open_fn(const struct key_options *options, struct de
                                     struct error *err);
 
 /* Signs `input`, hashing on the host where the mechanism wants a digest. The result has JOSE's
- * form whatever form the device speaks, and is not yet verified. Fails with DEVICE_UNAVAILABLE:
- * the process is expected to end and be started afresh. */
+ * form whatever form the device speaks, and is not yet verified. A lost session, login or handle is
+ * restored, and the signature made again, once. Fails with DEVICE_UNAVAILABLE: the process is
+ * expected to end and be started afresh. */
 typedef MUST_CHECK bool key_sign_fn(struct device_key *key, unsigned worker, const void *input,
                                     size_t length, struct signature *signature_out,
                                     struct error *err);
@@ -76,6 +79,7 @@ struct device_key {
     const struct key_provider *provider;
     EVP_PKEY *public_key;          /* the provider owns it */
     enum jose_algorithm algorithm; /* never NONE */
+    unsigned sessions;             /* what the device gives of those asked for; at least 1 */
     char description[160];         /* "token \"main\" serial 1a2b, object \"issuerd-es256\"" */
 };
 

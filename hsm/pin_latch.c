@@ -29,7 +29,7 @@ struct pin_source {
 };
 
 static pthread_mutex_t sources_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct pin_source sources[SIGNERS_MAX];
+static struct pin_source sources[PIN_LATCHES_MAX];
 
 /* The path in the URI's pin-source (RFC 7512 2.4), percent-decoded; "" if there is none. */
 static void pin_source_path(const char *uri, char path_out[static PATH_SIZE])
@@ -87,7 +87,7 @@ void pin_latch_open_file(struct pin_latch *latch, const char *state_dir, const c
 {
     *latch = (struct pin_latch){ .state_dir = path[0] != '\0' ? state_dir : NULL, .fd = -1 };
     pthread_mutex_lock(&sources_lock);
-    for (size_t i = 0; i < SIGNERS_MAX; i++) {
+    for (size_t i = 0; i < PIN_LATCHES_MAX; i++) {
         const bool same = path[0] != '\0' && strcmp(sources[i].path, path) == 0;
         if (same || (latch->source == NULL && sources[i].latches == 0)) {
             latch->source = &sources[i];
@@ -99,11 +99,10 @@ void pin_latch_open_file(struct pin_latch *latch, const char *state_dir, const c
     pthread_mutex_unlock(&sources_lock);
 }
 
-void pin_latch_open(struct pin_latch *latch, const char *state_dir,
-                    const struct signer_options *options)
+void pin_latch_open(struct pin_latch *latch, const char *state_dir, const char *uri)
 {
     char path[PATH_SIZE];
-    pin_source_path(options->uri, path);
+    pin_source_path(uri, path);
     pin_latch_open_file(latch, state_dir, path);
 }
 

@@ -10,11 +10,13 @@
  * be opened (the log says so), within this process alone.
  *
  * Threads: each has a latch of its own; latches of one PIN file know of each other. A process has
- * at most SIGNERS_MAX of them.
+ * at most PIN_LATCHES_MAX of them.
  */
 #pragma once
 
-#include "hsm/signer.h"
+#include "base/error.h"
+
+enum { PIN_LATCHES_MAX = 8 };
 
 /* What a PIN file was at one moment: changes whenever it is written or replaced. */
 struct pin_identity {
@@ -30,10 +32,9 @@ struct pin_latch {
     struct pin_identity kept;  /* in state_dir then */
 };
 
-/* The latch of the PIN file in the signer's URI. Without one (`file:` keys) it shares nothing and
+/* The latch of the PIN file in the key's URI. Without one (`file:` keys) it shares nothing and
  * never waits. The caller closes it. */
-void pin_latch_open(struct pin_latch *latch, const char *state_dir,
-                    const struct signer_options *options);
+void pin_latch_open(struct pin_latch *latch, const char *state_dir, const char *uri);
 
 /* The same for the PIN in `path`. */
 void pin_latch_open_file(struct pin_latch *latch, const char *state_dir, const char *path);

@@ -2,11 +2,11 @@
  * `pkcs11:` keys: a private key in a token, which signs and never leaves it.
  *
  * One anchor session never signs: it is opened first and closed last, so the login, which ends with
- * the last session, lives as long as the key. Each worker has a session of its own beside it. When
- * any of them breaks, the process ends and its supervisor starts it afresh: nothing is repaired
- * here.
+ * the last session, lives as long as the key. Each worker has a session of its own beside it. What
+ * breaks and can be mended, pkcs11_recovery.c mends; for the rest the process ends and its
+ * supervisor starts it afresh.
  */
-#include "hsm/key_provider.h"
+#include "hsm/pkcs11_signer.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -17,29 +17,12 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "hsm/pkcs11_ceremony.h"
-#include "hsm/pkcs11_device.h"
-#include "hsm/pkcs11_error.h"
-#include "hsm/pkcs11_key.h"
 #include "hsm/pkcs11_signature.h"
-#include "hsm/pkcs11_uri.h"
 
 enum {
     SESSIONS_BESIDE = 2, /* the anchor, and libp11's own */
     PSS_SALT = 32,       /* RFC 7518 3.5: as long as the hash */
-};
-
-struct worker {
-    struct pkcs11_session session;
-    CK_OBJECT_HANDLE key; /* the token's object, or the session's copy of it */
-};
-
-struct pkcs11_signer {
-    struct device_key base;
-    struct pkcs11_device *device;
-    struct pkcs11_session anchor;
-    struct pkcs11_key key;
-    struct worker *workers;
-    unsigned worker_count;
+    PAUSES_MAX = 2,      /* for one signature */
 };
 
 static key_open_fn pkcs11_open;
@@ -59,12 +42,14 @@ const struct key_provider pkcs11_provider = {
 
 static void signer_free(struct pkcs11_signer *self)
 {
-    for (unsigned i = 0; i < self->worker_count; i++) {
+    for (unsigned i = 0; i < self->base.sessions; i++) {
         pkcs11_session_close(&self->workers[i].session);
     }
     pkcs11_session_close(&self->anchor);
     release_pkcs11_device(&self->device);
     EVP_PKEY_free(self->base.public_key);
+    release_pkcs11_uri(&self->uri);
+    pthread_mutex_destroy(&self->lock);
     free(self->workers);
     free(self);
 }
@@ -76,86 +61,90 @@ static void pkcs11_close(struct device_key *key)
     signer_free((struct pkcs11_signer *)key);
 }
 
-/* CK_EFFECTIVELY_INFINITE is 0. */
-static bool check_session_ceiling(const struct pkcs11_device *device, unsigned wanted,
-                                  struct error *err)
+/* How many workers the token has sessions for. CK_EFFECTIVELY_INFINITE is 0. */
+static unsigned session_ceiling(const struct pkcs11_device *device, unsigned wanted)
 {
     const CK_ULONG most = device->token.ulMaxSessionCount;
 
     if (most == CK_EFFECTIVELY_INFINITE || most == CK_UNAVAILABLE_INFORMATION
         || most >= wanted + SESSIONS_BESIDE) {
-        return true;
+        return wanted;
     }
-    return fail(err, ERROR_CONFIG,
-                "%s has %lu sessions: sessions = %u needs %u (one a worker and two beside them)",
-                device->token_name, most, wanted, wanted + SESSIONS_BESIDE);
+    return most > SESSIONS_BESIDE ? (unsigned)most - SESSIONS_BESIDE : 1;
 }
 
-/* All before the login, which then holds for each of them. */
-static bool open_sessions(struct pkcs11_signer *self, unsigned count, struct error *err)
+/* All before the login, which then holds for each of them. With fewer than asked for, if that is
+ * all that the token has, or has left. */
+static bool open_sessions(struct pkcs11_signer *self, unsigned wanted, struct error *err)
 {
-    if (!check_session_ceiling(self->device, count, err)
-        || !pkcs11_session_open(self->device, 0, &self->anchor, err)) {
+    const unsigned ceiling = session_ceiling(self->device, wanted);
+
+    if (!pkcs11_session_open(self->device, 0, &self->anchor, err)) {
         return false;
     }
-    self->workers = xcalloc(count, sizeof(*self->workers));
-    self->worker_count = count;
-    for (unsigned i = 0; i < count; i++) {
-        if (!pkcs11_session_open(self->device, 0, &self->workers[i].session, err)) {
-            return error_context(err, "session %u of %u", i + 1, count);
-        }
+    self->workers = xcalloc(ceiling, sizeof(*self->workers));
+    while (
+        self->base.sessions < ceiling
+        && pkcs11_session_open(self->device, 0, &self->workers[self->base.sessions].session, err)) {
+        self->base.sessions++;
+    }
+    if (self->base.sessions < ceiling
+        && (self->base.sessions == 0 || err->cause.number != CKR_SESSION_COUNT)) {
+        return error_context(err, "session %u of %u", self->base.sessions + 1, ceiling);
+    }
+    if (self->base.sessions < wanted) {
+        log_event(LOG_LEVEL_WARNING, "signer.fewer_sessions", "%s has=%u wanted=%u",
+                  self->device->token_name, self->base.sessions, wanted);
     }
     return true;
 }
 
-static bool find_key(struct pkcs11_signer *self, const struct pkcs11_uri *uri, struct error *err)
+static bool find_key(struct pkcs11_signer *self, struct error *err)
 {
-    if (!pkcs11_key_find(&self->anchor, uri, &self->key, err)
+    if (!pkcs11_key_find(&self->anchor, self->uri, &self->key, err)
         || !pkcs11_key_check_policy(&self->anchor, &self->key, err)
         || !pkcs11_key_read_public(&self->anchor, &self->key, &self->base.public_key, err)) {
         return false;
     }
     (void)snprintf(self->base.description, sizeof(self->base.description), "%s", self->key.name);
-    for (unsigned i = 0; i < self->worker_count; i++) {
-        self->workers[i].key = self->key.handle;
-    }
     return true;
 }
 
 /* A token that reads and decrypts its stored key for each signature, as SoftHSM does, signs much
  * faster from a copy in the session. */
-static void copy_keys(struct pkcs11_signer *self)
+static void take_keys(struct pkcs11_signer *self)
 {
-    for (unsigned i = 0; i < self->worker_count; i++) {
-        struct worker *worker = &self->workers[i];
-        struct pkcs11_key copy;
-        struct error err;
-        if (!pkcs11_key_copy(&worker->session, &self->key, &copy, &err)) {
+    struct error err;
+
+    for (unsigned i = 0; i < self->base.sessions; i++) {
+        if (!pkcs11_worker_take_key(self, &self->workers[i], &err)) {
             log_error(LOG_LEVEL_WARNING, "signer.session_copy_refused", &err,
                       "key='%s' effect='signs with the token object'", self->key.name);
-            return; /* the other sessions would be refused as well */
+            self->session_copy = false; /* the other sessions would be refused as well */
         }
-        worker->key = copy.handle;
     }
 }
 
 static bool pkcs11_open(const struct key_options *options, struct device_key **key_out,
                         struct error *err)
 {
-    scoped(release_pkcs11_uri) struct pkcs11_uri *uri = NULL;
     scoped(release_signer) struct pkcs11_signer *self = xcalloc(1, sizeof(*self));
 
     self->base.provider = &pkcs11_provider;
-    if (!pkcs11_uri_parse(options->uri, &uri, err) || !pkcs11_device_open(uri, &self->device, err)
-        || !pkcs11_device_choose_token(self->device, uri, err)
+    self->uri_text = options->uri;
+    self->state_dir =
+        options->state_dir != NULL && options->state_dir[0] != '\0' ? options->state_dir : NULL;
+    self->session_copy = options->session_copy;
+    pthread_mutex_init(&self->lock, NULL);
+    if (!pkcs11_uri_parse(options->uri, &self->uri, err)
+        || !pkcs11_device_open(self->uri, &self->device, err)
+        || !pkcs11_device_choose_token(self->device, self->uri, err)
         || !open_sessions(self, options->sessions, err)
-        || !pkcs11_device_login(self->device, uri, err) || !find_key(self, uri, err)
+        || !pkcs11_device_login(self->device, self->uri, err) || !find_key(self, err)
         || !device_key_settle_algorithm(&self->base, options->algorithm, err)) {
         return false;
     }
-    if (options->session_copy) {
-        copy_keys(self);
-    }
+    take_keys(self);
     *key_out = &take(self)->base;
     return true;
 }
@@ -173,32 +162,57 @@ static bool pkcs11_destroy(struct device_key *key, struct error *err)
     return destroyed;
 }
 
-/* Whatever the module says: a fresh process may do better. */
-static bool fail_sign(struct error *err, const struct pkcs11_signer *self, const char *call,
-                      CK_RV rv)
-{
-    (void)!fail_pkcs11(err, rv, "%s: %s", self->base.description, call);
-    err->code = ERROR_DEVICE_UNAVAILABLE;
-    return false;
-}
+struct failed_call {
+    const char *name;
+    CK_RV rv;
+};
 
-static bool sign_raw(struct pkcs11_signer *self, const struct worker *worker,
-                     CK_MECHANISM *mechanism, uint8_t *data, size_t length,
-                     struct signature *signature_out, struct error *err)
+static struct failed_call sign_once(struct pkcs11_signer *self, const struct pkcs11_worker *worker,
+                                    CK_MECHANISM *mechanism, uint8_t *data, size_t length,
+                                    struct signature *signature_out)
 {
     const CK_FUNCTION_LIST *api = self->device->api;
     CK_ULONG signed_length = sizeof(signature_out->bytes);
 
-    CK_RV rv = api->C_SignInit(worker->session.handle, mechanism, worker->key);
+    /* The handle of a session that could not be opened again may be another's by now. */
+    CK_RV rv = worker->session.device == NULL
+                 ? CKR_SESSION_HANDLE_INVALID
+                 : api->C_SignInit(worker->session.handle, mechanism, worker->key);
     if (rv != CKR_OK) {
-        return fail_sign(err, self, "C_SignInit", rv);
+        return (struct failed_call){ "C_SignInit", rv };
     }
     rv = api->C_Sign(worker->session.handle, data, length, signature_out->bytes, &signed_length);
-    if (rv != CKR_OK) {
-        return fail_sign(err, self, "C_Sign", rv);
-    }
     signature_out->length = signed_length;
-    return true;
+    return (struct failed_call){ "C_Sign", rv };
+}
+
+/* What a second try, after a remedy, does not bring, a fresh process may. */
+static bool sign_raw(struct pkcs11_signer *self, struct pkcs11_worker *worker,
+                     CK_MECHANISM *mechanism, uint8_t *data, size_t length,
+                     struct signature *signature_out, struct error *err)
+{
+    unsigned pauses = 0;
+    bool is_repaired = false;
+
+    for (;;) {
+        const struct failed_call call =
+            sign_once(self, worker, mechanism, data, length, signature_out);
+        if (call.rv == CKR_OK) {
+            return true;
+        }
+        const bool is_busy = pkcs11_remedy_of(call.rv) == PKCS11_REMEDY_PAUSE;
+        err->code = ERROR_NONE;
+        if ((is_busy ? pauses++ < PAUSES_MAX : !is_repaired)
+            && pkcs11_recover(self, worker, call.rv, err)) {
+            is_repaired = is_repaired || !is_busy;
+            continue;
+        }
+        if (err->code == ERROR_NONE) {
+            (void)!fail_pkcs11(err, call.rv, "%s: %s", self->base.description, call.name);
+        }
+        err->code = ERROR_DEVICE_UNAVAILABLE;
+        return false;
+    }
 }
 
 static bool pkcs11_sign(struct device_key *key, unsigned worker, const void *input, size_t length,
@@ -211,7 +225,7 @@ static bool pkcs11_sign(struct device_key *key, unsigned worker, const void *inp
     CK_MECHANISM mechanism = { CKM_ECDSA, NULL, 0 };
     uint8_t *digest_bytes = info.bytes + sizeof(info.bytes) - sizeof(digest.bytes);
 
-    assert(worker < self->worker_count);
+    assert(worker < key->sessions);
     switch (key->algorithm) {
     case JOSE_ES256:
         return sign_raw(self, &self->workers[worker], &mechanism, digest_bytes,

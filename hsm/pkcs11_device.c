@@ -257,3 +257,29 @@ bool pkcs11_device_login(struct pkcs11_device *device, const struct pkcs11_uri *
     }
     return true;
 }
+
+bool pkcs11_session_is_logged_in(const struct pkcs11_session *session)
+{
+    CK_SESSION_INFO info;
+
+    return session->device != NULL
+        && session->device->api->C_GetSessionInfo(session->handle, &info) == CKR_OK
+        && (info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS);
+}
+
+bool pkcs11_session_login(struct pkcs11_device *device, const struct pkcs11_session *session,
+                          const struct pkcs11_uri *uri, struct error *err)
+{
+    scoped(secret_clear) struct secret pin = { .length = 0 };
+
+    CK_RV rv = device->api->C_GetTokenInfo(device->slot_id, &device->token);
+    if (rv != CKR_OK) {
+        return fail_pkcs11(err, rv, "%s: C_GetTokenInfo", device->token_name);
+    }
+    if (!check_pin_state(device, err) || !pkcs11_uri_read_pin(uri, &pin, err)) {
+        return false;
+    }
+    rv = device->api->C_Login(session->handle, CKU_USER, (CK_UTF8CHAR *)pin.text, pin.length);
+    return rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN
+        || fail_pkcs11(err, rv, "%s: login", device->token_name);
+}

@@ -60,5 +60,14 @@ struct pkcs11_session {
 MUST_CHECK bool pkcs11_session_open(const struct pkcs11_device *device, CK_FLAGS flags,
                                     struct pkcs11_session *session_out, struct error *err);
 
+/* True if the session is alive and its user logged in. */
+bool pkcs11_session_is_logged_in(const struct pkcs11_session *session);
+
+/* Logs the user in again, over the session, as pkcs11_device_login() does at first. libp11 takes no
+ * part: it believes itself logged in for ever. */
+MUST_CHECK bool pkcs11_session_login(struct pkcs11_device *device,
+                                     const struct pkcs11_session *session,
+                                     const struct pkcs11_uri *uri, struct error *err);
+
 /* Does nothing to a session that is not open. */
 void pkcs11_session_close(struct pkcs11_session *session);

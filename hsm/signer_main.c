@@ -177,7 +177,7 @@ static bool prove_sessions(struct error *err)
     if (!jws_verifier_new(key->public_key, key->algorithm, &own_verifier, err)) {
         return false;
     }
-    for (unsigned worker = 0; worker < launch.sessions; worker++) {
+    for (unsigned worker = 0; worker < key->sessions; worker++) {
         char input[64];
         struct signature signature;
         uint32_t sign_ns;
@@ -259,7 +259,7 @@ static void send_ready(const struct error *err)
 
 static void serve(void)
 {
-    for (unsigned worker = 0; worker < launch.sessions; worker++) {
+    for (unsigned worker = 0; worker < key->sessions; worker++) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, worker_run, (void *)(uintptr_t)worker) != 0) {
             const struct error err = { .code = ERROR_INTERNAL, .message = "start a worker" };
@@ -287,8 +287,8 @@ int main(void)
         .algorithm = jose_algorithm_from_name(launch.algorithm),
         .sessions = launch.mode == WIRE_SERVE ? launch.sessions : 1,
         .session_copy = launch.session_copy != 0,
+        .state_dir = launch.state_dir,
     };
-    launch.sessions = options.sessions;
     const bool good = run_mode(&options, &err);
     if (!good && err.code == ERROR_NONE) {
         (void)!fail(&err, ERROR_INTERNAL, "the key's header does not fit");

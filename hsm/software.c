@@ -86,6 +86,7 @@ static bool software_open(const struct key_options *options, struct device_key *
                     options->uri);
     }
     self->base.provider = &software_provider;
+    self->base.sessions = options->sessions;
     (void)snprintf(self->base.description, sizeof(self->base.description), "key file %s", path);
     if (!read_private_key(path, &self->pair, err)) {
         return false;

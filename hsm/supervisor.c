@@ -148,6 +148,7 @@ static void launch_fill(struct wire_launch *launch, enum wire_mode mode,
     copy(launch->name, sizeof(launch->name), options->name);
     copy(launch->algorithm, sizeof(launch->algorithm), options->algorithm);
     copy(launch->uri, sizeof(launch->uri), options->uri);
+    copy(launch->state_dir, sizeof(launch->state_dir), all->state_dir);
     copy(launch->issuer, sizeof(launch->issuer), all->issuer);
     copy(launch->audience, sizeof(launch->audience), all->audience);
 }
@@ -378,7 +379,7 @@ void *supervisor_run(void *argument)
     int timeout_ms = START_TIMEOUT_MS;
     bool stop = false;
 
-    pin_latch_open(&latch, self->all->state_dir, self->options);
+    pin_latch_open(&latch, self->all->state_dir, self->options->uri);
     while (!stop && await_turn(self, &latch)) {
         struct error err = { .code = ERROR_NONE };
         const int64_t born_ns = monotonic_ns();
@@ -430,7 +431,7 @@ static void open_latch(struct pin_latch *latch, const struct signers_options *al
     if (ceremony->ceremony == CEREMONY_INIT_TOKEN && ceremony->so_pin_file != NULL) {
         pin_latch_open_file(latch, all->state_dir, ceremony->so_pin_file);
     } else {
-        pin_latch_open(latch, all->state_dir, options);
+        pin_latch_open(latch, all->state_dir, options->uri);
     }
 }
 

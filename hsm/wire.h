@@ -37,6 +37,7 @@ struct wire_launch {
     char algorithm[8];
     char kid[48]; /* WIRE_DESTROY_KEY */
     char uri[WIRE_PATH_MAX];
+    char state_dir[WIRE_PATH_MAX]; /* "": none */
     char issuer[WIRE_PATH_MAX];
     char audience[WIRE_PATH_MAX];
     char so_pin_file[WIRE_PATH_MAX];

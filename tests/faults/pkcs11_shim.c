@@ -15,6 +15,8 @@
  *   C_Sign hang                      never returns
  *   C_Sign abort                     takes the process down
  *   C_Sign rv=0x30 skip              fails without calling the real function
+ *   C_Sign close_sessions            every session of every token is closed first, the caller's too
+ *   C_Sign logout                    the user is logged out of every token first
  *
  * An injected error of a function that ends an operation is reported after the real function has
  * run, as PKCS#11 wants the operation over whatever C_Sign returns (but CKR_BUFFER_TOO_SMALL);
@@ -107,6 +109,8 @@ struct fault {
     bool hang;
     bool abort;
     bool flip;
+    bool close_sessions;
+    bool logout;
 };
 
 /* A line of the control file. It befalls calls [after, after + count) of its function. */
@@ -125,12 +129,18 @@ static struct {
     CK_FUNCTION_LIST list;        /* ours: the real one with our wrappers in it */
     const CK_FUNCTION_LIST *real; /* NULL: the real module could not be loaded */
 
+    /* Held by every real call, exclusively to take sessions away: SoftHSM2 crashes if one of them is
+     * signing just then. */
+    pthread_rwlock_t calls;
+
     pthread_mutex_t lock; /* over all below */
     int64_t looked_ns;
     struct stat read_as; /* the control file when it was last read */
     struct rule rules[RULES_MAX];
     size_t rule_count;
-} shim = { .once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER };
+} shim = { .once = PTHREAD_ONCE_INIT,
+           .calls = PTHREAD_RWLOCK_INITIALIZER,
+           .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static _Noreturn void give_up(const char *what, const char *detail)
 {
@@ -172,6 +182,10 @@ static void parse_word(struct rule *rule, const char *word, const char *line)
         rule->fault.abort = true;
     } else if (strcmp(word, "flip") == 0 && rule->function == FUNCTION_C_Sign) {
         rule->fault.flip = true;
+    } else if (strcmp(word, "close_sessions") == 0) {
+        rule->fault.close_sessions = true;
+    } else if (strcmp(word, "logout") == 0) {
+        rule->fault.logout = true;
     } else if (strcmp(word, "skip") == 0) {
         rule->fault.skip = true;
     } else if (strcmp(word, "finish") == 0) {
@@ -262,6 +276,8 @@ static void fault_add(struct fault *sum, const struct fault *fault)
     sum->hang = sum->hang || fault->hang;
     sum->abort = sum->abort || fault->abort;
     sum->flip = sum->flip || fault->flip;
+    sum->close_sessions = sum->close_sessions || fault->close_sessions;
+    sum->logout = sum->logout || fault->logout;
 }
 
 static void wait_out(uint64_t delay_us)
@@ -270,6 +286,37 @@ static void wait_out(uint64_t delay_us)
                              .tv_nsec = (long)(delay_us % 1000000 * 1000) };
     while (nanosleep(&left, &left) != 0) {
     }
+}
+
+static void log_out(CK_SLOT_ID slot)
+{
+    CK_SESSION_HANDLE session;
+
+    if (shim.real->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &session) == CKR_OK) {
+        (void)shim.real->C_Logout(session);
+        (void)shim.real->C_CloseSession(session);
+    }
+}
+
+/* What another program, or the token by itself, may do to our sessions. */
+static void take_sessions_away(const struct fault *fault)
+{
+    CK_SLOT_ID slots[16];
+    CK_ULONG count = sizeof(slots) / sizeof(slots[0]);
+
+    if (shim.real->C_GetSlotList(CK_TRUE, slots, &count) != CKR_OK) {
+        give_up("cannot list the slots", "C_GetSlotList");
+    }
+    pthread_rwlock_wrlock(&shim.calls);
+    for (CK_ULONG i = 0; i < count; i++) {
+        if (fault->logout) {
+            log_out(slots[i]);
+        }
+        if (fault->close_sessions) {
+            (void)shim.real->C_CloseAllSessions(slots[i]);
+        }
+    }
+    pthread_rwlock_unlock(&shim.calls);
 }
 
 /* Counts the call and does what happens before the real function, if it is to be reached at all. */
@@ -298,6 +345,9 @@ static struct fault fault_begin(enum function function)
     }
     if (sum.delay_us > 0) {
         wait_out(sum.delay_us);
+    }
+    if (sum.close_sessions || sum.logout) {
+        take_sessions_away(&sum);
     }
     return sum;
 }
@@ -328,7 +378,9 @@ static CK_RV fault_end(enum function function, const struct fault *fault, CK_RV 
     static CK_RV shim_##name parameters                                                            \
     {                                                                                              \
         struct fault fault = fault_begin(FUNCTION_##name);                                         \
+        pthread_rwlock_rdlock(&shim.calls);                                                        \
         CK_RV rv = fault.skip ? CKR_OK : shim.real->name arguments;                                \
+        pthread_rwlock_unlock(&shim.calls);                                                        \
         return fault_end(FUNCTION_##name, &fault, rv);                                             \
     }
 
@@ -341,8 +393,10 @@ static CK_RV shim_C_Sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data
         return shim.real->C_Sign(session, data, data_length, signature, length);
     }
     struct fault fault = fault_begin(FUNCTION_C_Sign);
+    pthread_rwlock_rdlock(&shim.calls);
     CK_RV rv =
         fault.skip ? CKR_OK : shim.real->C_Sign(session, data, data_length, signature, length);
+    pthread_rwlock_unlock(&shim.calls);
     if (fault.flip && !fault.skip && rv == CKR_OK) {
         signature[*length / 2] ^= 1;
     }

@@ -1,6 +1,8 @@
 /* "This PIN was refused": what is remembered, by whom, how long, and what ends it. */
 #include "hsm/pin_latch.h"
 
+#include "hsm/signer.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -59,18 +61,18 @@ static void set_up(void)
     (void)base64url_encode(name, digest.bytes, sizeof(digest.bytes));
     (void)snprintf(fixture.state_path, sizeof(fixture.state_path), "%s/pin-refused-%.16s",
                    fixture.directory, name);
-    pin_latch_open(&fixture.latch, fixture.directory, &fixture.options);
+    pin_latch_open(&fixture.latch, fixture.directory, fixture.options.uri);
 }
 
 static void open_again(const char *state_dir)
 {
     pin_latch_close(&fixture.latch);
-    pin_latch_open(&fixture.latch, state_dir, &fixture.options);
+    pin_latch_open(&fixture.latch, state_dir, fixture.options.uri);
 }
 
 static struct pin_latch *open_second(const struct signer_options *options)
 {
-    pin_latch_open(&fixture.second, fixture.directory, options);
+    pin_latch_open(&fixture.second, fixture.directory, options->uri);
     fixture.has_second = true;
     return &fixture.second;
 }
@@ -209,7 +211,7 @@ static void test_two_signers_of_one_pin_file_share_it(void)
     set();
     CU_ASSERT_TRUE(holds_for(second));
     pin_latch_close(&fixture.latch);
-    pin_latch_open(&fixture.latch, NULL, &other); /* in memory alone */
+    pin_latch_open(&fixture.latch, NULL, other.uri); /* in memory alone */
     CU_ASSERT_TRUE(holds_for(&fixture.latch));
     (void)usleep(20000);
     write_pin("00000-right-pin");
@@ -244,7 +246,7 @@ static void test_keys_without_a_pin_never_wait_for_each_other(void)
     const struct signer_options software = { .name = "soft", .uri = "file:/key.pem" };
 
     pin_latch_close(&fixture.latch);
-    pin_latch_open(&fixture.latch, fixture.directory, &software);
+    pin_latch_open(&fixture.latch, fixture.directory, software.uri);
     CU_ASSERT_TRUE(lock(&fixture.latch));
     CU_ASSERT_TRUE(lock(open_second(&software)));
 }
