@@ -42,7 +42,7 @@ typedef MUST_CHECK bool key_open_fn(const struct key_options *options, struct de
 
 /* Signs `input`, hashing on the host where the mechanism wants a digest. The result has JOSE's
  * form whatever form the device speaks, and is not yet verified. A lost session, login or handle is
- * restored, and the signature made again, once. Fails with DEVICE_UNAVAILABLE: the process is
+ * restored, and the signature made again, twice at most. Fails with DEVICE_UNAVAILABLE: the process is
  * expected to end and be started afresh. */
 typedef MUST_CHECK bool key_sign_fn(struct device_key *key, unsigned worker, const void *input,
                                     size_t length, struct signature *signature_out,

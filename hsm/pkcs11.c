@@ -22,7 +22,7 @@
 enum {
     SESSIONS_BESIDE = 2, /* the anchor, and libp11's own */
     PSS_SALT = 32,       /* RFC 7518 3.5: as long as the hash */
-    PAUSES_MAX = 2,      /* for one signature */
+    TRIES_MAX = 3,       /* of one signature */
 };
 
 static key_open_fn pkcs11_open;
@@ -186,32 +186,26 @@ static struct failed_call sign_once(struct pkcs11_signer *self, const struct pkc
     return (struct failed_call){ "C_Sign", rv };
 }
 
-/* What a second try, after a remedy, does not bring, a fresh process may. */
+/* What a remedy and another try do not bring, a fresh process may. Two remedies, not one: a session of
+ * SoftHSM2 that was opened while others were may not be found once more. */
 static bool sign_raw(struct pkcs11_signer *self, struct pkcs11_worker *worker,
                      CK_MECHANISM *mechanism, uint8_t *data, size_t length,
                      struct signature *signature_out, struct error *err)
 {
-    unsigned pauses = 0;
-    bool is_repaired = false;
-
-    for (;;) {
+    for (int tries = 1;; tries++) {
         const struct failed_call call =
             sign_once(self, worker, mechanism, data, length, signature_out);
         if (call.rv == CKR_OK) {
             return true;
         }
-        const bool is_busy = pkcs11_remedy_of(call.rv) == PKCS11_REMEDY_PAUSE;
         err->code = ERROR_NONE;
-        if ((is_busy ? pauses++ < PAUSES_MAX : !is_repaired)
-            && pkcs11_recover(self, worker, call.rv, err)) {
-            is_repaired = is_repaired || !is_busy;
-            continue;
+        if (tries == TRIES_MAX || !pkcs11_recover(self, worker, call.rv, err)) {
+            if (err->code == ERROR_NONE) {
+                (void)!fail_pkcs11(err, call.rv, "%s: %s", self->base.description, call.name);
+            }
+            err->code = ERROR_DEVICE_UNAVAILABLE;
+            return false;
         }
-        if (err->code == ERROR_NONE) {
-            (void)!fail_pkcs11(err, call.rv, "%s: %s", self->base.description, call.name);
-        }
-        err->code = ERROR_DEVICE_UNAVAILABLE;
-        return false;
     }
 }
 

@@ -174,7 +174,7 @@ static void check_error(const char *function, const char *rv, enum class class)
     CU_ASSERT_EQUAL(sign(0), class != ENDS);
     CU_ASSERT_TRUE(sign(0));
 
-    befall(function, rv, "count=3"); /* one try and its second, or two more after pauses */
+    befall(function, rv, "count=3"); /* one try and two more */
     CU_ASSERT_TRUE(fails(1));
     CU_ASSERT_EQUAL(sign(1), class != ENDS);
     set_faults("");
