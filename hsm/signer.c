@@ -252,7 +252,6 @@ static size_t collect_from(struct signers *self, struct signer *signer, signer_a
 {
     void *tags[COLLECT_MAX];
     const size_t received = receive_answers(self, signer);
-    size_t handed_over = 0;
 
     if (received == 0) {
         return 0;
@@ -264,6 +263,7 @@ static size_t collect_from(struct signers *self, struct signer *signer, signer_a
     }
     pthread_mutex_unlock(&signer->lock);
 
+    size_t handed_over = 0;
     for (size_t i = 0; i < received; i++) {
         const struct wire_answer *got = &self->answers[i];
         if (tags[i] == NULL) {
@@ -278,6 +278,7 @@ static size_t collect_from(struct signers *self, struct signer *signer, signer_a
                                                               : ERROR_DEVICE_UNAVAILABLE);
         }
     }
+    atomic_fetch_add_explicit(&signer->signatures, handed_over, memory_order_relaxed);
     return handed_over;
 }
 
@@ -346,6 +347,7 @@ struct signer_status signers_status(struct signers *self, size_t index)
         .queue = signer->options->queue,
         .permitted = atomic_load(&signer->permitted),
         .restarts = atomic_load(&signer->restarts),
+        .signatures = atomic_load(&signer->signatures),
         .self_test_ns = atomic_load(&signer->self_test_ns),
     };
 }

@@ -33,6 +33,7 @@ struct signer {
     struct signer_key key;
     _Atomic int64_t self_test_ns;
     _Atomic uint64_t restarts;
+    _Atomic uint64_t signatures; /* handed over */
     _Atomic unsigned in_flight;
 
     pthread_mutex_t lock; /* the rest */
