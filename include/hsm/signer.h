@@ -64,7 +64,7 @@ struct signer_status {
     unsigned queue;
     bool permitted; /* to sign tokens */
     uint64_t restarts;
-    uint64_t signatures; /* made for tokens */
+    uint64_t signatures;  /* made for tokens */
     int64_t self_test_ns; /* monotonic time of the last verified self-test; 0: none */
 };
 

@@ -64,33 +64,46 @@ static void print_next(const struct stored_key *key)
     }
 }
 
+/* As the keyring has the key; else as its device does. */
+struct facts {
+    const char *algorithm;
+    const char *kid;
+    const char *description;
+    const char *jwk; /* NULL: neither has it */
+};
+
+static struct facts facts_of(const struct entry *entry)
+{
+    if (entry->stored != NULL) {
+        return (struct facts){ entry->stored->algorithm, entry->stored->kid,
+                               entry->stored->description, entry->stored->jwk };
+    }
+    if (entry->device != NULL) {
+        return (struct facts){ entry->device->algorithm, entry->device->kid,
+                               entry->device->description, entry->device->jwk };
+    }
+    return (struct facts){ "-", "-", "", NULL };
+}
+
 static void print_entry(const struct entry *entry)
 {
     const struct stored_key *stored = entry->stored;
-    const struct signer_key *device = entry->device;
+    const struct facts facts = facts_of(entry);
 
     printf("%-10s %-12s %-7s %-43s", stored != NULL ? key_state_name(stored->state) : "-",
-           entry->signer,
-           stored != NULL   ? stored->algorithm
-           : device != NULL ? device->algorithm
-                            : "-",
-           stored != NULL   ? stored->kid
-           : device != NULL ? device->kid
-                            : "-");
+           entry->signer, facts.algorithm, facts.kid);
     if (stored != NULL) {
         printf("  since %s", instant_of(stored->since_s).text);
         print_next(stored);
     }
-    if (device != NULL) {
-        printf("  %s", device->description);
-    } else if (entry->err.code != ERROR_NONE) {
-        printf("  %s", error_line(&entry->err).text);
-    } else if (stored->state == KEY_DESTROYED) {
-        printf("  %s", stored->description);
+    if (entry->err.code != ERROR_NONE) {
+        printf("  %s\n", error_line(&entry->err).text);
     } else {
-        printf("  %s (no signer of this configuration has it)", stored->description);
+        const bool is_missing =
+            entry->device == NULL && stored != NULL && stored->state != KEY_DESTROYED;
+        printf("  %s%s\n", facts.description,
+               is_missing ? " (no signer of this configuration has it)" : "");
     }
-    printf("\n");
 }
 
 static void add_member(struct text *text, const char *name, const char *value)
@@ -106,7 +119,7 @@ static void print_entry_json(const struct entry *entry)
     char buffer[8192];
     struct text text = text_over(buffer, sizeof(buffer));
     const struct stored_key *stored = entry->stored;
-    const struct signer_key *device = entry->device;
+    const struct facts facts = facts_of(entry);
 
     text_add(&text, "{");
     add_member(&text, "signer", entry->signer);
@@ -117,13 +130,13 @@ static void print_entry_json(const struct entry *entry)
             add_member(&text, "due", instant_of(stored->due_s).text);
         }
     }
-    if (stored != NULL || device != NULL) {
-        add_member(&text, "algorithm", stored != NULL ? stored->algorithm : device->algorithm);
-        add_member(&text, "kid", stored != NULL ? stored->kid : device->kid);
-        add_member(&text, "key", stored != NULL ? stored->description : device->description);
+    if (facts.jwk != NULL) {
+        add_member(&text, "algorithm", facts.algorithm);
+        add_member(&text, "kid", facts.kid);
+        add_member(&text, "key", facts.description);
         text_add(&text, ",\"jwk\":");
-        text_add(&text, stored != NULL ? stored->jwk : device->jwk);
-        text_add(&text, device != NULL ? ",\"on_device\":true" : ",\"on_device\":false");
+        text_add(&text, facts.jwk);
+        text_add(&text, entry->device != NULL ? ",\"on_device\":true" : ",\"on_device\":false");
     }
     if (entry->err.code != ERROR_NONE) {
         add_member(&text, "error", error_line(&entry->err).text);
