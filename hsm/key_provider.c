@@ -35,7 +35,8 @@ bool device_key_settle_algorithm(struct device_key *key, enum jose_algorithm wan
     key->algorithm =
         wanted == JOSE_ALGORITHM_NONE ? jwk_default_algorithm(key->public_key) : wanted;
     if (key->algorithm == JOSE_ALGORITHM_NONE) {
-        return fail(err, ERROR_KEY_POLICY, "%s: neither a P-256 nor an RSA key", key->description);
+        return fail(err, ERROR_KEY_POLICY,
+                    "%s: neither a P-256, a P-384, an Ed25519 nor an RSA key", key->description);
     }
     /* A key that cannot be published with its algorithm cannot sign with it either. */
     return jwk_from_key(key->public_key, key->algorithm, &jwk, err)

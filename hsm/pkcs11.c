@@ -209,32 +209,57 @@ static bool sign_raw(struct pkcs11_signer *self, struct pkcs11_worker *worker,
     }
 }
 
-static bool pkcs11_sign(struct device_key *key, unsigned worker, const void *input, size_t length,
-                        struct signature *signature_out, struct error *err)
+static bool sign_ecdsa(struct pkcs11_signer *self, struct pkcs11_worker *worker, uint8_t *digest,
+                       size_t length, struct signature *signature_out, struct error *err)
+{
+    CK_MECHANISM mechanism = { CKM_ECDSA, NULL, 0 };
+
+    return sign_raw(self, worker, &mechanism, digest, length, signature_out, err)
+        && signature_widen(signature_out, jose_ecdsa_half(self->base.algorithm), err);
+}
+
+/* PKCS#11 has no const; the module reads. */
+static bool sign_eddsa(struct pkcs11_signer *self, struct pkcs11_worker *worker, const void *input,
+                       size_t length, struct signature *signature_out, struct error *err)
+{
+    CK_MECHANISM mechanism = { CKM_EDDSA, NULL, 0 };
+
+    return sign_raw(self, worker, &mechanism, (uint8_t *)(uintptr_t)input, length, signature_out,
+                    err);
+}
+
+static bool sign_rsa(struct pkcs11_signer *self, struct pkcs11_worker *worker,
+                     const struct digest *digest, struct signature *signature_out,
+                     struct error *err)
+{
+    struct digest_info info = digest_info_of(digest);
+    CK_RSA_PKCS_PSS_PARAMS pss = { CKM_SHA256, CKG_MGF1_SHA256, PSS_SALT };
+    CK_MECHANISM pkcs1 = { CKM_RSA_PKCS, NULL, 0 };
+    CK_MECHANISM pkcs1_pss = { CKM_RSA_PKCS_PSS, &pss, sizeof(pss) };
+    uint8_t *digest_bytes = info.bytes + sizeof(info.bytes) - sizeof(digest->bytes);
+
+    return self->base.algorithm == JOSE_RS256
+             ? sign_raw(self, worker, &pkcs1, info.bytes, sizeof(info.bytes), signature_out, err)
+             : sign_raw(self, worker, &pkcs1_pss, digest_bytes, sizeof(digest->bytes),
+                        signature_out, err);
+}
+
+static bool pkcs11_sign(struct device_key *key, unsigned worker_number, const void *input,
+                        size_t length, struct signature *signature_out, struct error *err)
 {
     struct pkcs11_signer *self = (struct pkcs11_signer *)key;
-    const struct digest digest = sha256(input, length);
-    struct digest_info info = digest_info_of(&digest);
-    CK_RSA_PKCS_PSS_PARAMS pss = { CKM_SHA256, CKG_MGF1_SHA256, PSS_SALT };
-    CK_MECHANISM mechanism = { CKM_ECDSA, NULL, 0 };
-    uint8_t *digest_bytes = info.bytes + sizeof(info.bytes) - sizeof(digest.bytes);
+    struct pkcs11_worker *worker = &self->workers[worker_number];
 
-    assert(worker < key->sessions);
-    switch (key->algorithm) {
-    case JOSE_ES256:
-        return sign_raw(self, &self->workers[worker], &mechanism, digest_bytes,
-                        sizeof(digest.bytes), signature_out, err)
-            && signature_widen_es256(signature_out, err);
-    case JOSE_RS256:
-        mechanism.mechanism = CKM_RSA_PKCS;
-        return sign_raw(self, &self->workers[worker], &mechanism, info.bytes, sizeof(info.bytes),
-                        signature_out, err);
-    case JOSE_PS256:
-        mechanism = (CK_MECHANISM){ CKM_RSA_PKCS_PSS, &pss, sizeof(pss) };
-        return sign_raw(self, &self->workers[worker], &mechanism, digest_bytes,
-                        sizeof(digest.bytes), signature_out, err);
-    case JOSE_ALGORITHM_NONE:
-        break;
+    assert(worker_number < key->sessions);
+    if (key->algorithm == JOSE_ED25519) {
+        return sign_eddsa(self, worker, input, length, signature_out, err);
     }
-    return fail(err, ERROR_INTERNAL, "%s: no algorithm", key->description);
+    if (key->algorithm == JOSE_ES384) {
+        struct digest384 digest = sha384(input, length);
+        return sign_ecdsa(self, worker, digest.bytes, sizeof(digest.bytes), signature_out, err);
+    }
+    struct digest digest = sha256(input, length);
+    return key->algorithm == JOSE_ES256
+             ? sign_ecdsa(self, worker, digest.bytes, sizeof(digest.bytes), signature_out, err)
+             : sign_rsa(self, worker, &digest, signature_out, err);
 }

@@ -70,13 +70,19 @@ static void add_public_flags(struct template *template)
 }
 
 static bool generate_pair(const struct pkcs11_session *session, const struct pkcs11_uri *uri,
-                          bool rsa, CK_ULONG bits, struct pair *pair_out, struct error *err)
+                          enum jose_algorithm algorithm, CK_ULONG bits, struct pair *pair_out,
+                          struct error *err)
 {
+    const bool rsa = algorithm == JOSE_RS256 || algorithm == JOSE_PS256;
+    const struct pkcs11_curve *curve = pkcs11_curve_of(algorithm);
     static const uint8_t exponent[] = { 0x01, 0x00, 0x01 };
     const CK_ATTRIBUTE *label = pkcs11_uri_attribute(uri, CKA_LABEL);
     const CK_ATTRIBUTE *id = pkcs11_uri_attribute(uri, CKA_ID);
     uint8_t random_id[ID_LENGTH];
-    CK_MECHANISM mechanism = { rsa ? CKM_RSA_PKCS_KEY_PAIR_GEN : CKM_EC_KEY_PAIR_GEN, NULL, 0 };
+    CK_MECHANISM mechanism = { rsa                             ? CKM_RSA_PKCS_KEY_PAIR_GEN
+                               : curve->type == CKK_EC_EDWARDS ? CKM_EC_EDWARDS_KEY_PAIR_GEN
+                                                               : CKM_EC_KEY_PAIR_GEN,
+                               NULL, 0 };
     struct template public_template = { .length = 0 };
     struct template private_template = { .length = 0 };
 
@@ -93,7 +99,7 @@ static bool generate_pair(const struct pkcs11_session *session, const struct pkc
         add(&public_template, CKA_MODULUS_BITS, &bits, sizeof(bits));
         add(&public_template, CKA_PUBLIC_EXPONENT, exponent, sizeof(exponent));
     } else {
-        add(&public_template, CKA_EC_PARAMS, PKCS11_P256_PARAMS, sizeof(PKCS11_P256_PARAMS));
+        add(&public_template, CKA_EC_PARAMS, curve->params, curve->params_length);
     }
     const CK_RV rv = session->device->api->C_GenerateKeyPair(
         session->handle, &mechanism, public_template.attributes, public_template.length,
@@ -152,7 +158,6 @@ static bool rsa_bits_of(const struct ceremony_options *ceremony, CK_ULONG *bits_
 bool pkcs11_generate(const struct key_options *options, const struct ceremony_options *ceremony,
                      struct error *err)
 {
-    const bool rsa = ceremony->algorithm == JOSE_RS256 || ceremony->algorithm == JOSE_PS256;
     CK_ULONG bits;
     struct pair pair;
     scoped(release_pkcs11_uri) struct pkcs11_uri *uri = NULL;
@@ -163,7 +168,7 @@ bool pkcs11_generate(const struct key_options *options, const struct ceremony_op
         || !pkcs11_device_open(uri, &device, err) || !pkcs11_device_choose_token(device, uri, err)
         || !pkcs11_session_open(device, CKF_RW_SESSION, &session, err)
         || !pkcs11_device_login(device, uri, err) || !check_vacant(&session, uri, err)
-        || !generate_pair(&session, uri, rsa, bits, &pair, err)) {
+        || !generate_pair(&session, uri, ceremony->algorithm, bits, &pair, err)) {
         return false;
     }
     if (!check_pair(&session, uri, err)) {

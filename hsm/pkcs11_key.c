@@ -13,15 +13,30 @@
 
 enum {
     LABEL_MAX = 64,
-    KEYS_MAX = 16,   /* how many matches are counted */
-    NAMED_MAX = 4,   /* how many labels a message names */
-    P256_POINT = 65, /* 04 || X || Y */
+    KEYS_MAX = 16, /* how many matches are counted */
+    NAMED_MAX = 4, /* how many labels a message names */
     ATTRIBUTE_MAX = 1024,
 };
 
-const uint8_t PKCS11_P256_PARAMS[10] = {
-    0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07
+static const struct pkcs11_curve curves[] = {
+    { CKK_EC,
+      "prime256v1",
+      { 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07 },
+      10,
+      65 },
+    { CKK_EC, "secp384r1", { 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22 }, 7, 97 },
+    { CKK_EC_EDWARDS,
+      "ED25519",
+      { 0x13, 0x0c, 'e', 'd', 'w', 'a', 'r', 'd', 's', '2', '5', '5', '1', '9' },
+      14,
+      32 },
+    { CKK_EC_EDWARDS, "ED25519", { 0x06, 0x03, 0x2b, 0x65, 0x70 }, 5, 32 }, /* RFC 8410 3 */
 };
+
+const struct pkcs11_curve *pkcs11_curve_of(enum jose_algorithm algorithm)
+{
+    return algorithm == JOSE_ED25519 ? &curves[2] : algorithm == JOSE_ES384 ? &curves[1] : curves;
+}
 
 struct bytes {
     uint8_t bytes[ATTRIBUTE_MAX];
@@ -256,8 +271,8 @@ static bool read_rsa(const struct pkcs11_session *session, const struct pkcs11_k
     return true;
 }
 
-static bool check_curve(const struct pkcs11_session *session, const struct pkcs11_key *key,
-                        struct error *err)
+static bool read_curve(const struct pkcs11_session *session, const struct pkcs11_key *key,
+                       const struct pkcs11_curve **curve_out, struct error *err)
 {
     struct bytes params;
     const CK_RV rv = read_attribute(session, key->handle, CKA_EC_PARAMS, &params);
@@ -265,9 +280,16 @@ static bool check_curve(const struct pkcs11_session *session, const struct pkcs1
     if (rv != CKR_OK) {
         return fail_pkcs11(err, rv, "%s: read CKA_EC_PARAMS", key->name);
     }
-    return (params.length == sizeof(PKCS11_P256_PARAMS)
-            && memcmp(params.bytes, PKCS11_P256_PARAMS, params.length) == 0)
-        || fail(err, ERROR_KEY_POLICY, "%s: CKA_EC_PARAMS is not the named curve P-256", key->name);
+    for (size_t i = 0; i < COUNT_OF(curves); i++) {
+        if (curves[i].type == key->type && curves[i].params_length == params.length
+            && memcmp(curves[i].params, params.bytes, params.length) == 0) {
+            *curve_out = &curves[i];
+            return true;
+        }
+    }
+    return fail(err, ERROR_KEY_POLICY,
+                "%s: CKA_EC_PARAMS is none of the named curves P-256, P-384 and Ed25519",
+                key->name);
 }
 
 /* The public key object that has the private key's CKA_ID, or its label if it has no ID. */
@@ -314,43 +336,55 @@ bool pkcs11_key_destroy(const struct pkcs11_session *session, const struct pkcs1
 }
 
 /* PKCS#11 has the point inside a DER OCTET STRING; some tokens give it bare. */
-static const uint8_t *point_of(const struct bytes *value)
+static const uint8_t *point_of(const struct bytes *value, const struct pkcs11_curve *curve)
 {
-    static const uint8_t octet_string[] = { 0x04, P256_POINT };
+    const uint8_t octet_string[] = { 0x04, (uint8_t)curve->point_length };
     const uint8_t *point = value->bytes;
 
-    if (value->length == sizeof(octet_string) + P256_POINT
+    if (value->length == sizeof(octet_string) + curve->point_length
         && memcmp(point, octet_string, sizeof(octet_string)) == 0) {
         point += sizeof(octet_string);
-    } else if (value->length != P256_POINT) {
+    } else if (value->length != curve->point_length) {
         return NULL;
     }
-    return point[0] == 0x04 ? point : NULL;
+    return curve->type == CKK_EC_EDWARDS || point[0] == 0x04 ? point : NULL;
+}
+
+static bool public_from_point(const struct pkcs11_curve *curve, const uint8_t *point,
+                              EVP_PKEY **public_out)
+{
+    if (curve->type == CKK_EC_EDWARDS) {
+        *public_out =
+            EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, point, curve->point_length);
+        return *public_out != NULL;
+    }
+    scoped(release_param_build) OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    return build != NULL
+        && OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, curve->name, 0) == 1
+        && OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point,
+                                            curve->point_length)
+               == 1
+        && public_from_params("EC", build, public_out);
 }
 
 static bool read_ec(const struct pkcs11_session *session, const struct pkcs11_key *key,
                     EVP_PKEY **public_out, struct error *err)
 {
+    const struct pkcs11_curve *curve = NULL;
     CK_OBJECT_HANDLE object = CK_INVALID_HANDLE;
     struct bytes value;
 
-    if (!check_curve(session, key, err) || !find_public(session, key, &object, err)) {
+    if (!read_curve(session, key, &curve, err) || !find_public(session, key, &object, err)) {
         return false;
     }
     const CK_RV rv = read_attribute(session, object, CKA_EC_POINT, &value);
     if (rv != CKR_OK) {
         return fail_pkcs11(err, rv, "%s: read CKA_EC_POINT", key->name);
     }
-    const uint8_t *point = point_of(&value);
-    scoped(release_param_build) OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    if (point == NULL || build == NULL
-        || OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) != 1
-        || OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, P256_POINT) != 1
-        || !public_from_params("EC", build, public_out)) {
-        return fail_openssl(err, ERROR_KEY_POLICY, "%s: CKA_EC_POINT is not a point of P-256",
-                            key->name);
-    }
-    return true;
+    const uint8_t *point = point_of(&value, curve);
+    return (point != NULL && public_from_point(curve, point, public_out))
+        || fail_openssl(err, ERROR_KEY_POLICY, "%s: CKA_EC_POINT is not a point of %s", key->name,
+                        curve->name);
 }
 
 bool pkcs11_key_read_public(const struct pkcs11_session *session, const struct pkcs11_key *key,
@@ -359,9 +393,9 @@ bool pkcs11_key_read_public(const struct pkcs11_session *session, const struct p
     if (key->type == CKK_RSA) {
         return read_rsa(session, key, public_out, err);
     }
-    if (key->type == CKK_EC) {
+    if (key->type == CKK_EC || key->type == CKK_EC_EDWARDS) {
         return read_ec(session, key, public_out, err);
     }
-    return fail(err, ERROR_KEY_POLICY, "%s: key type 0x%lx is neither EC nor RSA", key->name,
-                key->type);
+    return fail(err, ERROR_KEY_POLICY, "%s: key type 0x%lx is neither EC, Ed25519 nor RSA",
+                key->name, key->type);
 }

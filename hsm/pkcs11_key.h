@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "hsm/pkcs11_device.h"
+#include "jose/algorithm.h"
 
 #include <openssl/types.h>
 
@@ -39,5 +40,14 @@ MUST_CHECK bool pkcs11_key_read_public(const struct pkcs11_session *session,
 MUST_CHECK bool pkcs11_key_destroy(const struct pkcs11_session *session,
                                    const struct pkcs11_key *key, struct error *err);
 
-/* The DER of the object identifier of P-256, as CKA_EC_PARAMS has it. */
-extern const uint8_t PKCS11_P256_PARAMS[10];
+/* The curves, by what CKA_EC_PARAMS says of them. */
+struct pkcs11_curve {
+    CK_KEY_TYPE type;   /* CKK_EC or CKK_EC_EDWARDS */
+    const char *name;   /* as OpenSSL has it */
+    uint8_t params[14]; /* an object identifier, or a PrintableString (PKCS#11 2.3.10) */
+    size_t params_length;
+    size_t point_length; /* 04 || X || Y, or Ed25519's 32 octets */
+};
+
+/* Of the algorithms ES256, ES384, Ed25519. */
+const struct pkcs11_curve *pkcs11_curve_of(enum jose_algorithm algorithm);

@@ -11,18 +11,18 @@ struct digest_info digest_info_of(const struct digest *digest)
     return info;
 }
 
-bool signature_widen_es256(struct signature *signature, struct error *err)
+bool signature_widen(struct signature *signature, size_t half, struct error *err)
 {
-    uint8_t wide[2 * ES256_HALF] = { 0 };
-    const size_t half = signature->length / 2;
+    uint8_t wide[2 * ECDSA_HALF_MAX] = { 0 };
+    const size_t narrow = signature->length / 2;
 
-    if (half == 0 || signature->length % 2 != 0 || half > ES256_HALF) {
+    if (narrow == 0 || signature->length % 2 != 0 || narrow > half) {
         return fail(err, ERROR_DEVICE_UNAVAILABLE,
                     "the device made an ECDSA signature of %zu bytes", signature->length);
     }
-    memcpy(wide + ES256_HALF - half, signature->bytes, half);
-    memcpy(wide + sizeof(wide) - half, signature->bytes + half, half);
-    memcpy(signature->bytes, wide, sizeof(wide));
-    signature->length = sizeof(wide);
+    memcpy(wide + half - narrow, signature->bytes, narrow);
+    memcpy(wide + 2 * half - narrow, signature->bytes + narrow, narrow);
+    memcpy(signature->bytes, wide, 2 * half);
+    signature->length = 2 * half;
     return true;
 }

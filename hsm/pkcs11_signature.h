@@ -14,6 +14,6 @@ struct digest_info {
 };
 struct digest_info digest_info_of(const struct digest *digest);
 
-/* PKCS#11 lets R and S be as short as the longer of the two needs; JOSE wants 32 bytes each (RFC
+/* PKCS#11 lets R and S be as short as the longer of the two needs; JOSE wants `half` bytes each (RFC
  * 7518 3.4). Fails with DEVICE_UNAVAILABLE if it is no pair of equal halves of at most that. */
-MUST_CHECK bool signature_widen_es256(struct signature *signature, struct error *err);
+MUST_CHECK bool signature_widen(struct signature *signature, size_t half, struct error *err);

@@ -103,25 +103,27 @@ static bool software_open(const struct key_options *options, struct device_key *
 }
 
 /* Turns OpenSSL's DER into the pair of fixed width that JOSE wants (RFC 7518 3.4). */
-static bool signature_from_der(const uint8_t *der, size_t length, struct signature *signature_out,
-                               struct error *err)
+static bool signature_from_der(const uint8_t *der, size_t length, int half,
+                               struct signature *signature_out, struct error *err)
 {
     scoped(release_ecdsa_sig) ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &der, (long)length);
 
-    if (pair == NULL || BN_bn2binpad(ECDSA_SIG_get0_r(pair), signature_out->bytes, ES256_HALF) < 0
-        || BN_bn2binpad(ECDSA_SIG_get0_s(pair), signature_out->bytes + ES256_HALF, ES256_HALF)
-               < 0) {
+    if (pair == NULL || BN_bn2binpad(ECDSA_SIG_get0_r(pair), signature_out->bytes, half) < 0
+        || BN_bn2binpad(ECDSA_SIG_get0_s(pair), signature_out->bytes + half, half) < 0) {
         return fail_openssl(err, ERROR_DEVICE_UNAVAILABLE, "decode an ECDSA signature");
     }
-    signature_out->length = (size_t)2 * ES256_HALF;
+    signature_out->length = 2 * (size_t)half;
     return true;
 }
 
 static bool sign_init(EVP_MD_CTX *ctx, const struct software_key *self)
 {
     EVP_PKEY_CTX *padding = NULL; /* ctx owns it */
+    const EVP_MD *md = self->base.algorithm == JOSE_ED25519 ? NULL
+                     : self->base.algorithm == JOSE_ES384   ? EVP_sha384()
+                                                            : EVP_sha256();
 
-    if (ctx == NULL || EVP_DigestSignInit(ctx, &padding, EVP_sha256(), NULL, self->pair) != 1) {
+    if (ctx == NULL || EVP_DigestSignInit(ctx, &padding, md, NULL, self->pair) != 1) {
         return false;
     }
     if (self->base.algorithm != JOSE_PS256) {
@@ -143,8 +145,9 @@ static bool software_sign(struct device_key *key, unsigned worker, const void *i
         || EVP_DigestSign(ctx, raw.bytes, &raw.length, input, length) != 1) {
         return fail_openssl(err, ERROR_DEVICE_UNAVAILABLE, "%s: sign", key->description);
     }
-    if (key->algorithm == JOSE_ES256) {
-        return signature_from_der(raw.bytes, raw.length, signature_out, err);
+    const int half = (int)jose_ecdsa_half(key->algorithm);
+    if (half > 0) {
+        return signature_from_der(raw.bytes, raw.length, half, signature_out, err);
     }
     *signature_out = raw;
     return true;

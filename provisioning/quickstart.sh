@@ -7,7 +7,8 @@
 #                    (./quickstart)
 #   --port N         public port; 0: any free one (8080)
 #   --admin-port N   admin port; 0: any free one (8081)
-#   --alg ALG        ES256, RS256 or PS256 (ES256); the key is generated inside the token
+#   --alg ALG        ES256, ES384, RS256 or PS256 (ES256); the key is generated
+#                    inside the token
 #   --set SECTION.NAME=VALUE
 #                    any setting of issuerd.conf, as often as you like:
 #                    --set tokens.lifetime_s=600 --set "signer main.sessions=4"
@@ -93,7 +94,8 @@ parse_options() {
         --port) require_port "$1" "$2" && port=$2 ;;
         --admin-port) require_port "$1" "$2" && admin_port=$2 ;;
         --alg)
-            [[ $2 =~ ^(ES256|RS256|PS256)$ ]] || die "--alg $2: ES256, RS256 or PS256"
+            [[ $2 =~ ^(ES256|ES384|RS256|PS256)$ ]] ||
+                die "--alg $2: ES256, ES384, RS256 or PS256"
             alg=$2
             ;;
         --set)

@@ -112,8 +112,9 @@ static const struct config_setting SETTINGS[] = {
                  "&pin-source=file:/run/credentials/issuerd.service/hsm-pin",
       SIGNER_FIELD(uri) },
     { "signer", "algorithm",
-      "What the key signs with. Empty: ES256 for a P-256 key, PS256 for an RSA key.",
-      CHOICE("ES256 RS256 PS256", ""), SIGNER_FIELD(algorithm) },
+      "What the key signs with. Empty: ES256 for a P-256 key, ES384 for P-384, PS256 for an RSA "
+      "key, Ed25519.",
+      CHOICE("ES256 ES384 RS256 PS256 Ed25519", ""), SIGNER_FIELD(algorithm) },
     { "signer", "sessions",
       "Signatures that the device makes at once.",
       NUMBER(1, 64, "sessions", "2"), SIGNER_FIELD(sessions) },

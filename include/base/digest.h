@@ -1,4 +1,4 @@
-/* SHA-256 and random bytes, by OpenSSL. */
+/* SHA-2 and random bytes, by OpenSSL. */
 #pragma once
 
 #include "base/error.h"
@@ -11,6 +11,12 @@ struct digest {
 };
 
 struct digest sha256(const void *bytes, size_t length);
+
+struct digest384 {
+    uint8_t bytes[48];
+};
+
+struct digest384 sha384(const void *bytes, size_t length);
 
 /* In constant time. */
 bool digest_equal(const struct digest *a, const struct digest *b);

@@ -1,4 +1,4 @@
-/* The JOSE signature algorithms that issuerd signs with (RFC 7518 3.1). */
+/* The JOSE signature algorithms that issuerd signs with (RFC 7518 3.1, RFC 9864 2.2). */
 #pragma once
 
 #include <stdbool.h>
@@ -6,9 +6,17 @@
 enum jose_algorithm {
     JOSE_ALGORITHM_NONE = 0, /* not chosen: the key decides. Never a signature's algorithm */
     JOSE_ES256,
+    JOSE_ES384,
     JOSE_RS256,
     JOSE_PS256,
+    JOSE_ED25519,
 };
+
+/* For messages: "ES256, ES384, RS256, PS256 or Ed25519". */
+#define JOSE_ALGORITHM_NAMES "ES256, ES384, RS256, PS256 or Ed25519"
+
+/* The bytes of R, and of S, in an ECDSA signature (RFC 7518 3.4): 32 or 48; 0 for the others. */
+unsigned jose_ecdsa_half(enum jose_algorithm algorithm);
 
 /* "ES256"; "" for JOSE_ALGORITHM_NONE. Static. */
 const char *jose_algorithm_name(enum jose_algorithm algorithm);

@@ -13,12 +13,13 @@ struct jwk {
     char json[JWK_MAX];       /* {"kty":...,"use":"sig","alg":...,"kid":...}: public members only */
 };
 
-/* Fails with ERROR_KEY_POLICY unless `key` is P-256 for ES256, or RSA of 2048 to 4096 bits with an
+/* Fails with ERROR_KEY_POLICY unless `key` is P-256 for ES256, P-384 for ES384, Ed25519, or RSA of 2048 to 4096 bits with an
  * odd public exponent >= 65537 for RS256 and PS256. */
 MUST_CHECK bool jwk_from_key(EVP_PKEY *key, enum jose_algorithm algorithm, struct jwk *jwk_out,
                              struct error *err);
 
-/* What a key signs with when nobody says: P-256 ES256, RSA PS256, else JOSE_ALGORITHM_NONE. */
+/* What a key signs with when nobody says: P-256 ES256, P-384 ES384, Ed25519 itself, RSA PS256, else
+ * JOSE_ALGORITHM_NONE. */
 enum jose_algorithm jwk_default_algorithm(EVP_PKEY *key);
 
 /* Copies the public half of `key` into OpenSSL's own memory: what is done with it then never

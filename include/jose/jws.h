@@ -1,4 +1,5 @@
-/* Signatures in JOSE's own form: R || S of fixed width for ECDSA (RFC 7518 3.4), RSA's octets. */
+/* Signatures in JOSE's own form: R || S of fixed width for ECDSA (RFC 7518 3.4), the octets of RSA
+ * and of Ed25519 (RFC 8032) as they are. */
 #pragma once
 
 #include "base/error.h"
@@ -9,7 +10,7 @@
 
 #include <openssl/types.h>
 
-enum { SIGNATURE_MAX = 512 /* RSA 4096 */, ES256_HALF = 32 };
+enum { SIGNATURE_MAX = 512 /* RSA 4096 */, ES256_HALF = 32, ECDSA_HALF_MAX = 48 };
 
 struct signature {
     uint8_t bytes[SIGNATURE_MAX];

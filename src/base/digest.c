@@ -16,6 +16,15 @@ struct digest sha256(const void *bytes, size_t length)
     return digest;
 }
 
+struct digest384 sha384(const void *bytes, size_t length)
+{
+    struct digest384 digest;
+    if (SHA384(bytes, length, digest.bytes) == NULL) {
+        abort();
+    }
+    return digest;
+}
+
 bool digest_equal(const struct digest *a, const struct digest *b)
 {
     return CRYPTO_memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;

@@ -54,7 +54,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_ALGORITHM:
         arguments->options.algorithm = value;
         if (jose_algorithm_from_name(value) == JOSE_ALGORITHM_NONE) {
-            argp_error(state, "--algorithm: ES256, RS256 or PS256");
+            argp_error(state, "--algorithm: " JOSE_ALGORITHM_NAMES);
         }
         return 0;
     case OPTION_SO_PIN_FILE:
@@ -96,7 +96,7 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
         { "config", 'c', "FILE", 0, "The configuration that issuerd runs with", 0 },
         { "json", OPTION_JSON, NULL, 0, "Print for a machine", 0 },
         { "algorithm", OPTION_ALGORITHM, "ALG", 0,
-          "keys generate: ES256, RS256 or PS256 (default: the configured one, else ES256)", 0 },
+          "keys generate: " JOSE_ALGORITHM_NAMES " (default: the configured one, else ES256)", 0 },
         { "rsa-bits", OPTION_RSA_BITS, "BITS", 0, "keys generate: 2048 to 4096 (default: 3072)",
           0 },
         { "emergency", OPTION_EMERGENCY, "REASON", 0,

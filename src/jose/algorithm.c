@@ -7,15 +7,18 @@
 #include "base/memory.h"
 
 static const char *const NAMES[] = {
-    [JOSE_ALGORITHM_NONE] = "",
-    [JOSE_ES256] = "ES256",
-    [JOSE_RS256] = "RS256",
-    [JOSE_PS256] = "PS256",
+    [JOSE_ALGORITHM_NONE] = "", [JOSE_ES256] = "ES256", [JOSE_ES384] = "ES384",
+    [JOSE_RS256] = "RS256",     [JOSE_PS256] = "PS256", [JOSE_ED25519] = "Ed25519",
 };
 
 const char *jose_algorithm_name(enum jose_algorithm algorithm)
 {
     return NAMES[algorithm];
+}
+
+unsigned jose_ecdsa_half(enum jose_algorithm algorithm)
+{
+    return algorithm == JOSE_ES256 ? 32 : algorithm == JOSE_ES384 ? 48 : 0;
 }
 
 enum jose_algorithm jose_algorithm_from_name(const char *name)

@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-enum { P256_BYTES = 32, RSA_BITS_MIN = 2048, RSA_BITS_MAX = 4096, EXPONENT_MIN = 65537 };
+enum { ED25519_BYTES = 32, RSA_BITS_MIN = 2048, RSA_BITS_MAX = 4096, EXPONENT_MIN = 65537 };
 
 DEFINE_RELEASE(release_key, EVP_PKEY, EVP_PKEY_free)
 DEFINE_RELEASE(release_number, BIGNUM, BN_free)
@@ -30,18 +30,24 @@ EVP_PKEY *jwk_public_half(EVP_PKEY *key)
     return copy;
 }
 
-static bool is_p256(EVP_PKEY *key)
+static bool is_curve(EVP_PKEY *key, const char *name)
 {
     char group[32];
     return EVP_PKEY_get_base_id(key) == EVP_PKEY_EC
         && EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1
-        && strcmp(group, "prime256v1") == 0;
+        && strcmp(group, name) == 0;
 }
 
 enum jose_algorithm jwk_default_algorithm(EVP_PKEY *key)
 {
-    if (is_p256(key)) {
+    if (is_curve(key, "prime256v1")) {
         return JOSE_ES256;
+    }
+    if (is_curve(key, "secp384r1")) {
+        return JOSE_ES384;
+    }
+    if (EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519) {
+        return JOSE_ED25519;
     }
     return EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA ? JOSE_PS256 : JOSE_ALGORITHM_NONE;
 }
@@ -89,8 +95,22 @@ static bool finish(const struct text *thumbprint, enum jose_algorithm algorithm,
     return true;
 }
 
-static bool ec_jwk(EVP_PKEY *key, struct jwk *jwk_out, struct error *err)
+static void add_point(struct text *text, const char *curve, const char *kty, const BIGNUM *x,
+                      const BIGNUM *y, int width)
 {
+    text_add(text, "\"crv\":\"");
+    text_add(text, curve);
+    text_add(text, kty);
+    add_number(text, "x", x, width);
+    text_add(text, ",");
+    add_number(text, "y", y, width);
+}
+
+static bool ec_jwk(EVP_PKEY *key, enum jose_algorithm algorithm, struct jwk *jwk_out,
+                   struct error *err)
+{
+    const char *curve = algorithm == JOSE_ES256 ? "P-256" : "P-384";
+    const int width = (int)jose_ecdsa_half(algorithm);
     char members_buffer[JWK_MAX];
     char thumbprint_buffer[JWK_MAX];
     scoped(release_number) BIGNUM *x = NULL;
@@ -101,18 +121,36 @@ static bool ec_jwk(EVP_PKEY *key, struct jwk *jwk_out, struct error *err)
         return fail_openssl(err, ERROR_KEY_POLICY, "the key's public point cannot be read");
     }
     struct text members = text_over(members_buffer, sizeof(members_buffer));
-    text_add(&members, "\"crv\":\"P-256\",");
-    add_number(&members, "x", x, P256_BYTES);
-    text_add(&members, ",");
-    add_number(&members, "y", y, P256_BYTES);
+    add_point(&members, curve, "\",", x, y, width);
 
     struct text thumbprint = text_over(thumbprint_buffer, sizeof(thumbprint_buffer));
-    text_add(&thumbprint, "{\"crv\":\"P-256\",\"kty\":\"EC\",");
-    add_number(&thumbprint, "x", x, P256_BYTES);
-    text_add(&thumbprint, ",");
-    add_number(&thumbprint, "y", y, P256_BYTES);
+    text_add(&thumbprint, "{");
+    add_point(&thumbprint, curve, "\",\"kty\":\"EC\",", x, y, width);
     text_add(&thumbprint, "}");
-    return finish(&thumbprint, JOSE_ES256, "EC", &members, jwk_out, err);
+    return finish(&thumbprint, algorithm, "EC", &members, jwk_out, err);
+}
+
+/* RFC 8037 2, and its appendix A.3 for the thumbprint. */
+static bool okp_jwk(EVP_PKEY *key, struct jwk *jwk_out, struct error *err)
+{
+    unsigned char x[ED25519_BYTES];
+    size_t length = sizeof(x);
+    char members_buffer[JWK_MAX];
+    char thumbprint_buffer[JWK_MAX];
+
+    if (EVP_PKEY_get_raw_public_key(key, x, &length) != 1 || length != sizeof(x)) {
+        return fail_openssl(err, ERROR_KEY_POLICY, "the key's public half cannot be read");
+    }
+    struct text members = text_over(members_buffer, sizeof(members_buffer));
+    text_add(&members, "\"crv\":\"Ed25519\",\"x\":\"");
+    text_add_base64url(&members, x, sizeof(x));
+    text_add(&members, "\"");
+
+    struct text thumbprint = text_over(thumbprint_buffer, sizeof(thumbprint_buffer));
+    text_add(&thumbprint, "{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"");
+    text_add_base64url(&thumbprint, x, sizeof(x));
+    text_add(&thumbprint, "\"}");
+    return finish(&thumbprint, JOSE_ED25519, "OKP", &members, jwk_out, err);
 }
 
 static bool rsa_jwk(EVP_PKEY *key, enum jose_algorithm algorithm, struct jwk *jwk_out,
@@ -156,13 +194,21 @@ bool jwk_from_key(EVP_PKEY *key, enum jose_algorithm algorithm, struct jwk *jwk_
     if (half == NULL) {
         return fail_openssl(err, ERROR_KEY_POLICY, "the key has no public half that OpenSSL reads");
     }
+    static const char *const needs[] = {
+        [JOSE_ES256] = "a P-256 key",      [JOSE_ES384] = "a P-384 key",
+        [JOSE_RS256] = "an RSA key",       [JOSE_PS256] = "an RSA key",
+        [JOSE_ED25519] = "an Ed25519 key",
+    };
     const enum jose_algorithm natural = jwk_default_algorithm(half);
-    if (algorithm == JOSE_ES256 && natural == JOSE_ES256) {
-        return ec_jwk(half, jwk_out, err);
+    if (algorithm == JOSE_ED25519 && natural == algorithm) {
+        return okp_jwk(half, jwk_out, err);
+    }
+    if (jose_ecdsa_half(algorithm) > 0 && natural == algorithm) {
+        return ec_jwk(half, algorithm, jwk_out, err);
     }
     if ((algorithm == JOSE_RS256 || algorithm == JOSE_PS256) && natural == JOSE_PS256) {
         return rsa_jwk(half, algorithm, jwk_out, err);
     }
     return fail(err, ERROR_KEY_POLICY, "%s needs %s", jose_algorithm_name(algorithm),
-                algorithm == JOSE_ES256 ? "a P-256 key" : "an RSA key");
+                needs[algorithm]);
 }

@@ -170,9 +170,8 @@ static const struct bad_key {
 };
 
 static const uint8_t p256[] = { 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07 };
-static const uint8_t p384[] = { 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22 };
-static const uint8_t ed25519[] = { 0x13, 0x0c, 'e', 'd', 'w', 'a', 'r',
-                                   'd',  's',  '2', '5', '5', '1', '9' };
+static const uint8_t p521[] = { 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23 };
+static const uint8_t ed448[] = { 0x13, 0x0a, 'e', 'd', 'w', 'a', 'r', 'd', 's', '4', '4', '8' };
 
 struct recipe {
     const char *label;
@@ -250,8 +249,8 @@ static bool make_keys(const struct pkcs11_session *session)
     const struct recipe others[] = {
         { "twin", CKM_EC_KEY_PAIR_GEN, p256, sizeof(p256), CKA_SIGN, true },
         { "twin", CKM_EC_KEY_PAIR_GEN, p256, sizeof(p256), CKA_SIGN, true },
-        { "p384", CKM_EC_KEY_PAIR_GEN, p384, sizeof(p384), CKA_SIGN, true },
-        { "edwards", CKM_EC_EDWARDS_KEY_PAIR_GEN, ed25519, sizeof(ed25519), CKA_SIGN, true },
+        { "p521", CKM_EC_KEY_PAIR_GEN, p521, sizeof(p521), CKA_SIGN, true },
+        { "edwards", CKM_EC_EDWARDS_KEY_PAIR_GEN, ed448, sizeof(ed448), CKA_SIGN, true },
         { "small", CKM_RSA_PKCS_KEY_PAIR_GEN, &small, sizeof(small), CKA_SIGN, true },
     };
     CK_RV rv = import_key(session);
@@ -323,8 +322,10 @@ static void test_a_key_that_may_do_more_or_leave_is_refused_by_attribute(void)
 static void test_a_key_of_the_wrong_kind_is_refused(void)
 {
     CU_ASSERT_TRUE(is_refused(uri_of_object("imported").text, ERROR_KEY_POLICY, "CKA_LOCAL"));
-    CU_ASSERT_TRUE(is_refused(uri_of_object("p384").text, ERROR_KEY_POLICY, "P-256"));
-    CU_ASSERT_TRUE(is_refused(uri_of_object("edwards").text, ERROR_KEY_POLICY, "key type"));
+    CU_ASSERT_TRUE(
+        is_refused(uri_of_object("p521").text, ERROR_KEY_POLICY, "none of the named curves"));
+    CU_ASSERT_TRUE(
+        is_refused(uri_of_object("edwards").text, ERROR_KEY_POLICY, "none of the named curves"));
     CU_ASSERT_TRUE(is_refused(uri_of_object("small").text, ERROR_KEY_POLICY, "1024"));
 }
 
@@ -547,20 +548,28 @@ static void test_a_second_token_is_told_apart(void)
                    ERROR_CONFIG, "names 2 tokens"));
 }
 
-/* 1, 31 and 32 bytes a half: a device that shortens does so once in 2^16 signatures or less. */
+/* 1, n - 1 and n bytes a half: a device that shortens does so once in 2^16 signatures or less. */
+static void check_widening(size_t half)
+{
+    const size_t narrow[] = { 1, half - 1, half };
+
+    for (size_t i = 0; i < COUNT_OF(narrow); i++) {
+        struct signature signature = { .length = 2 * narrow[i] };
+        memset(signature.bytes, 0xaa, narrow[i]);
+        memset(signature.bytes + narrow[i], 0xbb, narrow[i]);
+        CU_ASSERT_TRUE_FATAL(signature_widen(&signature, half, &fixture.err));
+        CU_ASSERT_EQUAL(signature.length, 2 * half);
+        CU_ASSERT_EQUAL(signature.bytes[0], narrow[i] == half ? 0xaa : 0);
+        CU_ASSERT_EQUAL(signature.bytes[half - 1], 0xaa);
+        CU_ASSERT_EQUAL(signature.bytes[half], narrow[i] == half ? 0xbb : 0);
+        CU_ASSERT_EQUAL(signature.bytes[2 * half - 1], 0xbb);
+    }
+}
+
 static void test_a_short_ecdsa_signature_is_widened(void)
 {
-    for (size_t half = 1; half <= ES256_HALF; half += half == 1 ? 30 : 1) {
-        struct signature signature = { .length = 2 * half };
-        memset(signature.bytes, 0xaa, half);
-        memset(signature.bytes + half, 0xbb, half);
-        CU_ASSERT_TRUE_FATAL(signature_widen_es256(&signature, &fixture.err));
-        CU_ASSERT_EQUAL(signature.length, 64);
-        CU_ASSERT_EQUAL(signature.bytes[0], half == ES256_HALF ? 0xaa : 0);
-        CU_ASSERT_EQUAL(signature.bytes[31], 0xaa);
-        CU_ASSERT_EQUAL(signature.bytes[32], half == ES256_HALF ? 0xbb : 0);
-        CU_ASSERT_EQUAL(signature.bytes[63], 0xbb);
-    }
+    check_widening(jose_ecdsa_half(JOSE_ES256));
+    check_widening(jose_ecdsa_half(JOSE_ES384));
 }
 
 static void test_an_ecdsa_signature_of_another_shape_is_refused(void)
@@ -568,7 +577,7 @@ static void test_an_ecdsa_signature_of_another_shape_is_refused(void)
     static const size_t lengths[] = { 0, 1, 63, 65, 66, 72 };
     for (size_t i = 0; i < COUNT_OF(lengths); i++) {
         struct signature signature = { .length = lengths[i] };
-        CU_ASSERT_FALSE(signature_widen_es256(&signature, &fixture.err));
+        CU_ASSERT_FALSE(signature_widen(&signature, ES256_HALF, &fixture.err));
         CU_ASSERT_EQUAL(fixture.err.code, ERROR_DEVICE_UNAVAILABLE);
     }
 }

@@ -92,13 +92,13 @@ static void test_a_file_that_holds_no_key_is_refused(void)
 
 static void test_a_key_of_another_kind_is_refused(void)
 {
-    fixture.made = EVP_EC_gen("P-384");
-    write_key("p384.pem", NULL, 0600);
-    CU_ASSERT_TRUE(is_refused("p384.pem", ERROR_KEY_POLICY, "p384.pem"));
+    fixture.made = EVP_EC_gen("P-521");
+    write_key("p521.pem", NULL, 0600);
+    CU_ASSERT_TRUE(is_refused("p521.pem", ERROR_KEY_POLICY, "p521.pem"));
     EVP_PKEY_free(fixture.made);
-    fixture.made = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    write_key("ed25519.pem", NULL, 0600);
-    CU_ASSERT_TRUE(is_refused("ed25519.pem", ERROR_KEY_POLICY, "ed25519.pem"));
+    fixture.made = EVP_PKEY_Q_keygen(NULL, NULL, "ED448");
+    write_key("ed448.pem", NULL, 0600);
+    CU_ASSERT_TRUE(is_refused("ed448.pem", ERROR_KEY_POLICY, "ed448.pem"));
     EVP_PKEY_free(fixture.made);
     fixture.made = EVP_RSA_gen(1024);
     write_key("small.pem", NULL, 0600);

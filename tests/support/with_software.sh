@@ -12,6 +12,8 @@ trap 'exit 1' HUP INT TERM
 export TEST_KEY_ALGORITHM="${TEST_KEY_ALGORITHM:-ES256}"
 case $TEST_KEY_ALGORITHM in
 ES256) openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$dir/key.pem" ;;
+ES384) openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out "$dir/key.pem" ;;
+Ed25519) openssl genpkey -quiet -algorithm ED25519 -out "$dir/key.pem" ;;
 *) openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$dir/key.pem" ;;
 esac
 export TEST_KEY_URI="file:$dir/key.pem"

@@ -1,5 +1,5 @@
 /*
- * JWKs and thumbprints against published vectors (RFC 7638 3.1, RFC 7515 A.3) and against
+ * JWKs and thumbprints against published vectors (RFC 7638 3.1, RFC 7515 A.3, RFC 8037 A.3) and against
  * thumbprints that jwcrypto computed; and the keys that get none.
  */
 #include "jose/jwk.h"
@@ -39,6 +39,17 @@ static const struct point ZERO_Y = { "mGriUG8f8QTQQjCGHY9LSY9LxMbQCbMPdUTcEpuC0o
                                      "ADzMwKZGDgrjKKTZfTx7YdhvxiicGJ8lJREMRBuwfpc",
                                      "WZsjbh58q8kl1WsGShqtiycImZtCgGbukDn4RAacMig" };
 
+/* The key of RFC 6979 A.2.6, its thumbprint by jose(1). */
+static const struct point RFC6979 = {
+    "7DpOQVtOGaRWhhgCn0J_pdqai8SukuAuBqrlKGswDGTe-PDqkFWGYGSiVFFUgLwT",
+    "gBXZty19VyROqO-awMYhiWcIpZNn-d-59UyoSz8cnbEoiyMcOuDU_nNE_SUzJkcg",
+    "l2tfkSzhekdOr24I18E1O_-49AlK14MTo7OxJMS7-HI"
+};
+
+/* RFC 8037 A.2 and A.3. */
+#define RFC8037_X "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+#define RFC8037_KID "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+
 static struct {
     EVP_PKEY *key;
     struct jwk jwk;
@@ -73,19 +84,33 @@ static EVP_PKEY *public_key(const char *type, OSSL_PARAM *params)
     return key;
 }
 
-static EVP_PKEY *p256_key(const struct point *point)
+static EVP_PKEY *ec_key(const char *curve, size_t half, const struct point *point)
 {
-    char group[] = "prime256v1";
-    uint8_t octets[65] = { 4 };
+    uint8_t octets[1 + 2 * 48] = { 4 };
     size_t length;
     OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, octets, sizeof(octets)),
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *)(uintptr_t)curve, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, octets, 1 + 2 * half),
         OSSL_PARAM_construct_end(),
     };
-    return base64url_decode(point->x, strlen(point->x), octets + 1, 32, &length)
-                && base64url_decode(point->y, strlen(point->y), octets + 33, 32, &length)
+    return base64url_decode(point->x, strlen(point->x), octets + 1, half, &length)
+                && base64url_decode(point->y, strlen(point->y), octets + 1 + half, half, &length)
              ? public_key("EC", params)
+             : NULL;
+}
+
+static EVP_PKEY *p256_key(const struct point *point)
+{
+    return ec_key("prime256v1", 32, point);
+}
+
+static EVP_PKEY *ed25519_key(const char *x)
+{
+    uint8_t octets[32];
+    size_t length;
+
+    return base64url_decode(x, strlen(x), octets, sizeof(octets), &length)
+             ? EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, octets, length)
              : NULL;
 }
 
@@ -159,18 +184,41 @@ static void test_the_algorithm_does_not_change_the_thumbprint(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(fixture.jwk.json, "\"alg\":\"PS256\""));
 }
 
-static void assert_point_described(const struct point *point)
+/* The key in the fixture, which has this point. */
+static void assert_described(const struct point *point, enum jose_algorithm algorithm,
+                             const char *curve)
 {
     char expected[JWK_MAX];
 
-    use_key(p256_key(point));
-    CU_ASSERT_TRUE_FATAL(describes(JOSE_ES256));
+    CU_ASSERT_TRUE_FATAL(describes(algorithm));
     (void)snprintf(expected, sizeof(expected),
-                   "{\"kty\":\"EC\",\"use\":\"sig\",\"alg\":\"ES256\",\"kid\":\"%s\","
-                   "\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\"}",
-                   point->kid, point->x, point->y);
+                   "{\"kty\":\"EC\",\"use\":\"sig\",\"alg\":\"%s\",\"kid\":\"%s\","
+                   "\"crv\":\"%s\",\"x\":\"%s\",\"y\":\"%s\"}",
+                   jose_algorithm_name(algorithm), point->kid, curve, point->x, point->y);
     CU_ASSERT_STRING_EQUAL(fixture.jwk.json, expected);
     CU_ASSERT_STRING_EQUAL(fixture.jwk.kid, point->kid);
+}
+
+static void assert_point_described(const struct point *point)
+{
+    use_key(p256_key(point));
+    assert_described(point, JOSE_ES256, "P-256");
+}
+
+static void test_a_p384_key_is_described(void)
+{
+    use_key(ec_key("secp384r1", 48, &RFC6979));
+    assert_described(&RFC6979, JOSE_ES384, "P-384");
+}
+
+static void test_an_ed25519_key_has_the_thumbprint_of_the_rfc(void)
+{
+    use_key(ed25519_key(RFC8037_X));
+    CU_ASSERT_TRUE_FATAL(describes(JOSE_ED25519));
+    CU_ASSERT_STRING_EQUAL(fixture.jwk.json, "{\"kty\":\"OKP\",\"use\":\"sig\",\"alg\":\"Ed25519\","
+                                             "\"kid\":\"" RFC8037_KID "\","
+                                             "\"crv\":\"Ed25519\",\"x\":\"" RFC8037_X "\"}");
+    CU_ASSERT_STRING_EQUAL(fixture.jwk.kid, RFC8037_KID);
 }
 
 static void test_a_p256_key_is_described(void)
@@ -250,23 +298,36 @@ static void test_a_key_of_another_kind_is_refused(void)
     use_key(p256_key(&RFC7515));
     assert_refused(JOSE_RS256);
     assert_refused(JOSE_PS256);
+    assert_refused(JOSE_ES384);
+    assert_refused(JOSE_ED25519);
     assert_refused(JOSE_ALGORITHM_NONE);
     use_key(rfc7638_key());
     assert_refused(JOSE_ES256);
+    assert_refused(JOSE_ES384);
+    assert_refused(JOSE_ED25519);
     assert_refused(JOSE_ALGORITHM_NONE);
+}
+
+static void assert_no_algorithm_fits(EVP_PKEY *key)
+{
+    use_key(key);
+    assert_refused(JOSE_ES256);
+    assert_refused(JOSE_ES384);
+    assert_refused(JOSE_ED25519);
+    CU_ASSERT_EQUAL(jwk_default_algorithm(fixture.key), JOSE_ALGORITHM_NONE);
 }
 
 static void test_other_curves_are_refused(void)
 {
-    static const char *const CURVES[] = { "P-384", "P-521", "secp256k1", "brainpoolP256r1" };
+    static const char *const CURVES[] = { "P-521", "secp256k1", "brainpoolP256r1",
+                                          "brainpoolP384r1" };
     for (size_t i = 0; i < COUNT_OF(CURVES); i++) {
-        use_key(EVP_PKEY_Q_keygen(NULL, NULL, "EC", CURVES[i]));
-        assert_refused(JOSE_ES256);
-        CU_ASSERT_EQUAL(jwk_default_algorithm(fixture.key), JOSE_ALGORITHM_NONE);
+        assert_no_algorithm_fits(EVP_PKEY_Q_keygen(NULL, NULL, "EC", CURVES[i]));
     }
-    use_key(EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
+    assert_no_algorithm_fits(EVP_PKEY_Q_keygen(NULL, NULL, "ED448"));
+    assert_no_algorithm_fits(EVP_PKEY_Q_keygen(NULL, NULL, "X25519"));
+    use_key(EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384"));
     assert_refused(JOSE_ES256);
-    CU_ASSERT_EQUAL(jwk_default_algorithm(fixture.key), JOSE_ALGORITHM_NONE);
 }
 
 static void test_a_key_without_a_public_half_is_refused(void)
@@ -279,6 +340,10 @@ static void test_the_key_chooses_its_algorithm(void)
 {
     use_key(p256_key(&RFC7515));
     CU_ASSERT_EQUAL(jwk_default_algorithm(fixture.key), JOSE_ES256);
+    use_key(ec_key("secp384r1", 48, &RFC6979));
+    CU_ASSERT_EQUAL(jwk_default_algorithm(fixture.key), JOSE_ES384);
+    use_key(ed25519_key(RFC8037_X));
+    CU_ASSERT_EQUAL(jwk_default_algorithm(fixture.key), JOSE_ED25519);
     use_key(rfc7638_key());
     CU_ASSERT_EQUAL(jwk_default_algorithm(fixture.key), JOSE_PS256);
 }
@@ -286,9 +351,12 @@ static void test_the_key_chooses_its_algorithm(void)
 static void test_algorithms_are_known_by_their_exact_names(void)
 {
     static const char *const STRANGERS[] = { "",      "none",   "es256",  "ES256 ", " ES256",
-                                             "HS256", "ES256K", "ES2560", "ES25",   "PS384" };
+                                             "HS256", "ES256K", "ES2560", "ES25",   "PS384",
+                                             "ES512", "EdDSA",  "Ed448",  "ed25519" };
 
     CU_ASSERT_EQUAL(jose_algorithm_from_name("ES256"), JOSE_ES256);
+    CU_ASSERT_EQUAL(jose_algorithm_from_name("ES384"), JOSE_ES384);
+    CU_ASSERT_EQUAL(jose_algorithm_from_name("Ed25519"), JOSE_ED25519);
     CU_ASSERT_EQUAL(jose_algorithm_from_name("RS256"), JOSE_RS256);
     CU_ASSERT_EQUAL(jose_algorithm_from_name("PS256"), JOSE_PS256);
     CU_ASSERT_STRING_EQUAL(jose_algorithm_name(JOSE_PS256), "PS256");
@@ -306,6 +374,9 @@ int main(void)
         { "the algorithm does not change the thumbprint",
           test_the_algorithm_does_not_change_the_thumbprint },
         { "a P-256 key is described", test_a_p256_key_is_described },
+        { "a P-384 key is described", test_a_p384_key_is_described },
+        { "an Ed25519 key has the thumbprint of the RFC",
+          test_an_ed25519_key_has_the_thumbprint_of_the_rfc },
         { "coordinates keep their leading zeros", test_coordinates_keep_their_leading_zeros },
         { "a compressed point is the same key", test_a_compressed_point_is_the_same_key },
         { "a private key shows only its public half",

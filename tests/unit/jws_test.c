@@ -8,6 +8,7 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
@@ -425,6 +426,83 @@ static void test_an_rsa_signature_above_the_modulus_is_refused(void)
     CU_ASSERT_FALSE(verifies(INPUT));
 }
 
+/* ---- published vectors ---- */
+
+static size_t from_hex(const char *hex, uint8_t *out)
+{
+    size_t length = 0;
+    CU_ASSERT_EQUAL_FATAL(OPENSSL_hexstr2buf_ex(out, SIGNATURE_MAX, &length, hex, '\0'), 1);
+    return length;
+}
+
+static EVP_PKEY *p384_key(const char *point)
+{
+    uint8_t octets[SIGNATURE_MAX];
+    EVP_PKEY *key = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char[]){ "secp384r1" }, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, octets, from_hex(point, octets)),
+        OSSL_PARAM_construct_end(),
+    };
+    (void)EVP_PKEY_fromdata_init(context);
+    (void)EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, params);
+    EVP_PKEY_CTX_free(context);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(key);
+    return key;
+}
+
+static void assert_each_flipped_bit_is_refused(const char *input)
+{
+    for (size_t bit = 0; bit < 8 * fixture.signature.length; bit++) {
+        fixture.signature.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        CU_ASSERT_FALSE(verifies(input));
+        fixture.signature.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    CU_ASSERT_TRUE(verifies(input));
+}
+
+/* RFC 6979 A.2.6, SHA-384. */
+static void test_the_es384_signature_of_the_rfc_verifies(void)
+{
+    EVP_PKEY *key = p384_key("04EC3A4E415B4E19A4568618029F427FA5DA9A8BC4AE92E02E06AAE5286B300C64"
+                             "DEF8F0EA9055866064A254515480BC138015D9B72D7D57244EA8EF9AC0C62189"
+                             "6708A59367F9DFB9F54CA84B3F1C9DB1288B231C3AE0D4FE7344FD2533264720");
+
+    use(key, JOSE_ES384);
+    EVP_PKEY_free(key);
+    fixture.signature.length =
+        from_hex("94EDBB92A5ECB8AAD4736E56C691916B3F88140666CE9FA73D64C4EA95AD133C"
+                 "81A648152E44ACF96E36DD1E80FABE4699EF4AEB15F178CEA1FE40DB2603138F"
+                 "130E740A19624526203B6351D0A3A94FA329C145786E679E7B82C71A38628AC8",
+                 fixture.signature.bytes);
+    CU_ASSERT_TRUE(verifies("sample"));
+    CU_ASSERT_FALSE(verifies("simple"));
+    assert_each_flipped_bit_is_refused("sample");
+}
+
+/* RFC 8037 A.4. */
+static void test_the_ed25519_signature_of_the_rfc_verifies(void)
+{
+    static const char input[] = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+    uint8_t point[SIGNATURE_MAX];
+    const size_t length =
+        from_hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", point);
+    EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, point, length);
+
+    use(key, JOSE_ED25519);
+    EVP_PKEY_free(key);
+    fixture.signature.length =
+        from_hex("860c98d2297f3060a33f42739672d61b53cf3adefed3d3c672f320dc021b411e"
+                 "9d59b8628dc351e248b88b29468e0e41855b0fb7d83bb15be902bfccb8cd0a02",
+                 fixture.signature.bytes);
+    CU_ASSERT_TRUE(verifies(input));
+    CU_ASSERT_FALSE(verifies(INPUT));
+    assert_each_flipped_bit_is_refused(input);
+    fixture.signature.length--;
+    CU_ASSERT_FALSE(verifies(input));
+}
+
 static void assert_no_verifier(EVP_PKEY *key, enum jose_algorithm algorithm)
 {
     CU_ASSERT_FALSE(jws_verifier_new(key, algorithm, &fixture.verifier, &fixture.err));
@@ -442,6 +520,9 @@ static void test_a_key_verifies_only_its_own_algorithms(void)
     assert_no_verifier(p256, JOSE_ALGORITHM_NONE);
     assert_no_verifier(rsa, JOSE_ES256);
     assert_no_verifier(rsa, JOSE_ALGORITHM_NONE);
+    assert_no_verifier(p256, JOSE_ES384);
+    assert_no_verifier(p256, JOSE_ED25519);
+    assert_no_verifier(rsa, JOSE_ED25519);
     assert_no_verifier(p384, JOSE_ES256);
     assert_no_verifier(p384, JOSE_ALGORITHM_NONE);
     assert_no_verifier(empty, JOSE_ES256);
@@ -478,6 +559,9 @@ int main(void)
           test_one_rsa_padding_is_not_taken_for_the_other },
         { "an RSA signature above the modulus is refused",
           test_an_rsa_signature_above_the_modulus_is_refused },
+        { "the ES384 signature of the RFC verifies", test_the_es384_signature_of_the_rfc_verifies },
+        { "the Ed25519 signature of the RFC verifies",
+          test_the_ed25519_signature_of_the_rfc_verifies },
         { "a key verifies only its own algorithms", test_a_key_verifies_only_its_own_algorithms },
         CU_TEST_INFO_NULL,
     };
