@@ -17,6 +17,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/uri.h"
 
 enum { PATH_SIZE = 1024, TRY_EVERY_MS = 20 };
 
@@ -30,24 +31,6 @@ struct pin_source {
 
 static pthread_mutex_t sources_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pin_source sources[PIN_LATCHES_MAX];
-
-/* The path in the URI's pin-source (RFC 7512 2.4), percent-decoded; "" if there is none. */
-static void pin_source_path(const char *uri, char path_out[static PATH_SIZE])
-{
-    const char *query = strstr(uri, "pin-source=");
-    const char *at = query != NULL ? strchr(query, '=') + 1 : uri + strlen(uri);
-    size_t length = 0;
-
-    at += strncmp(at, "file:", 5) == 0 ? 5 : 0;
-    at += strncmp(at, "//", 2) == 0 ? 2 : 0;
-    for (; *at != '\0' && *at != '&' && length < PATH_SIZE - 1; at++) {
-        const char digits[] = { at[1], at[1] != '\0' ? at[2] : '\0', '\0' };
-        const bool escaped = *at == '%' && strspn(digits, "0123456789abcdefABCDEF") == 2;
-        path_out[length++] = escaped ? (char)strtoul(digits, NULL, 16) : *at;
-        at += escaped ? 2 : 0;
-    }
-    path_out[length] = '\0';
-}
 
 static struct pin_identity identity_now(const char *path)
 {
@@ -101,9 +84,13 @@ void pin_latch_open_file(struct pin_latch *latch, const char *state_dir, const c
 
 void pin_latch_open(struct pin_latch *latch, const char *state_dir, const char *uri)
 {
-    char path[PATH_SIZE];
-    pin_source_path(uri, path);
-    pin_latch_open_file(latch, state_dir, path);
+    char source[PATH_SIZE];
+    struct error none;
+    const char *path = uri_attribute(uri, "pin-source", source, sizeof(source), &none)
+                         ? uri_file_path(source)
+                         : NULL;
+
+    pin_latch_open_file(latch, state_dir, path != NULL ? path : "");
 }
 
 void pin_latch_close(struct pin_latch *latch)

@@ -3,13 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/param_build.h>
-
 #include "base/memory.h"
 #include "base/text.h"
 #include "hsm/pkcs11_error.h"
+#include "jose/public_key.h"
 
 enum {
     LABEL_MAX = 64,
@@ -232,21 +229,6 @@ bool pkcs11_key_copy(const struct pkcs11_session *session, const struct pkcs11_k
     return true;
 }
 
-DEFINE_RELEASE(release_pkey_ctx, EVP_PKEY_CTX, EVP_PKEY_CTX_free)
-DEFINE_RELEASE(release_param_build, OSSL_PARAM_BLD, OSSL_PARAM_BLD_free)
-DEFINE_RELEASE(release_params, OSSL_PARAM, OSSL_PARAM_free)
-DEFINE_RELEASE(release_bn, BIGNUM, BN_free)
-
-static bool public_from_params(const char *type, OSSL_PARAM_BLD *build, EVP_PKEY **public_out)
-{
-    scoped(release_params) OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
-    scoped(release_pkey_ctx) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
-
-    *public_out = NULL;
-    return params != NULL && ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1
-        && EVP_PKEY_fromdata(ctx, public_out, EVP_PKEY_PUBLIC_KEY, params) == 1;
-}
-
 static bool read_rsa(const struct pkcs11_session *session, const struct pkcs11_key *key,
                      EVP_PKEY **public_out, struct error *err)
 {
@@ -259,16 +241,10 @@ static bool read_rsa(const struct pkcs11_session *session, const struct pkcs11_k
     if (rv != CKR_OK) {
         return fail_pkcs11(err, rv, "%s: read its modulus and public exponent", key->name);
     }
-    scoped(release_param_build) OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    scoped(release_bn) BIGNUM *n = BN_bin2bn(modulus.bytes, (int)modulus.length, NULL);
-    scoped(release_bn) BIGNUM *e = BN_bin2bn(exponent.bytes, (int)exponent.length, NULL);
-    if (build == NULL || n == NULL || e == NULL
-        || OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) != 1
-        || OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e) != 1
-        || !public_from_params("RSA", build, public_out)) {
-        return fail_openssl(err, ERROR_KEY_POLICY, "%s: not an RSA public key", key->name);
-    }
-    return true;
+    *public_out =
+        public_key_from_rsa(modulus.bytes, modulus.length, exponent.bytes, exponent.length);
+    return *public_out != NULL
+        || fail_openssl(err, ERROR_KEY_POLICY, "%s: not an RSA public key", key->name);
 }
 
 static bool read_curve(const struct pkcs11_session *session, const struct pkcs11_key *key,
@@ -350,23 +326,6 @@ static const uint8_t *point_of(const struct bytes *value, const struct pkcs11_cu
     return curve->type == CKK_EC_EDWARDS || point[0] == 0x04 ? point : NULL;
 }
 
-static bool public_from_point(const struct pkcs11_curve *curve, const uint8_t *point,
-                              EVP_PKEY **public_out)
-{
-    if (curve->type == CKK_EC_EDWARDS) {
-        *public_out =
-            EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, point, curve->point_length);
-        return *public_out != NULL;
-    }
-    scoped(release_param_build) OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    return build != NULL
-        && OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, curve->name, 0) == 1
-        && OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point,
-                                            curve->point_length)
-               == 1
-        && public_from_params("EC", build, public_out);
-}
-
 static bool read_ec(const struct pkcs11_session *session, const struct pkcs11_key *key,
                     EVP_PKEY **public_out, struct error *err)
 {
@@ -382,7 +341,12 @@ static bool read_ec(const struct pkcs11_session *session, const struct pkcs11_ke
         return fail_pkcs11(err, rv, "%s: read CKA_EC_POINT", key->name);
     }
     const uint8_t *point = point_of(&value, curve);
-    return (point != NULL && public_from_point(curve, point, public_out))
+    if (point != NULL) {
+        *public_out = curve->type == CKK_EC_EDWARDS
+                        ? public_key_from_ed25519(point, curve->point_length)
+                        : public_key_from_point(curve->name, point, curve->point_length);
+    }
+    return (point != NULL && *public_out != NULL)
         || fail_openssl(err, ERROR_KEY_POLICY, "%s: CKA_EC_POINT is not a point of %s", key->name,
                         curve->name);
 }

@@ -6,6 +6,7 @@
 #include <p11-kit/uri.h>
 
 #include "base/memory.h"
+#include "base/uri.h"
 
 struct pkcs11_uri {
     P11KitUri *parsed;
@@ -128,13 +129,10 @@ bool pkcs11_uri_read_pin(const struct pkcs11_uri *uri, struct secret *pin_out, s
     if (source == NULL) {
         return fail(err, ERROR_CONFIG, "%s: add pin-source=file:/PATH for the PIN", uri->shown);
     }
-    if (strncmp(source, "file:", strlen("file:")) == 0) {
-        source += strlen("file:");
-        source += strncmp(source, "///", strlen("///")) == 0 ? strlen("//") : 0;
-    }
-    if (source[0] != '/' || source[1] == '/') { /* RFC 7512 2.4 also knows |command */
+    const char *path = uri_file_path(source);
+    if (path == NULL) { /* RFC 7512 2.4 also knows |command */
         return fail(err, ERROR_CONFIG, "%s: pin-source must be file:/PATH or an absolute path",
                     uri->shown);
     }
-    return secret_read(source, pin_out, err) || error_context(err, "PIN");
+    return secret_read(path, pin_out, err) || error_context(err, "PIN");
 }

@@ -11,7 +11,7 @@ set -euo pipefail
 packages_of() {
     case $1 in
     build) echo gcc libc6-dev cmake make pkg-config libmicrohttpd-dev libcjson-dev libssl-dev \
-        libp11-dev libp11-kit-dev libinih-dev libsqlite3-dev ;;
+        libp11-dev libp11-kit-dev libinih-dev libsqlite3-dev liburiparser-dev ;;
     run) echo softhsm2 curl jq jose ;;
     test) echo libcunit1-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck binutils \
         opensc procps python3 ;;

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "base/uri.h"
 
 /* --- text --- */
 
@@ -91,61 +92,6 @@ bool config_check_store_url(const char *value, struct error *err)
 
 /* --- key URIs --- */
 
-/* The value of a percent-encoded query attribute, decoded (RFC 7512 2.3). */
-static bool decode_escapes(const char *text, size_t length, char *out, size_t size)
-{
-    struct text decoded = text_over(out, size);
-    for (size_t i = 0; i < length; i++) {
-        char byte = text[i];
-        if (byte == '%') {
-            const char hex[3] = { text[i + 1], i + 2 < length ? text[i + 2] : '\0', '\0' };
-            if (strspn(hex, "0123456789abcdefABCDEF") != 2) {
-                return false;
-            }
-            byte = (char)strtoul(hex, NULL, 16);
-            i += 2;
-        }
-        if (byte == '\0') {
-            return false;
-        }
-        text_add_bytes(&decoded, &byte, 1);
-    }
-    return !decoded.overflowed && decoded.length > 0;
-}
-
-/* How often the query has the attribute; *value_out and *length_out are of the last. */
-static size_t find_attribute(const char *query, const char *name, const char **value_out,
-                             size_t *length_out)
-{
-    size_t found = 0;
-    for (const char *at = query; *at != '\0';) {
-        const size_t length = strcspn(at, "&");
-        if (has_prefix(at, name) && at[strlen(name)] == '=') {
-            *value_out = at + strlen(name) + 1;
-            *length_out = length - strlen(name) - 1;
-            found++;
-        }
-        at += length + (at[length] == '&' ? 1 : 0);
-    }
-    return found;
-}
-
-static bool query_path(const char *query, const char *name, char *path_out, size_t size,
-                       struct error *err)
-{
-    const char *value = NULL;
-    size_t length = 0;
-    const size_t found = find_attribute(query, name, &value, &length);
-    if (found != 1) {
-        return fail(err, ERROR_CONFIG, "must have %s=/ABSOLUTE/PATH once after '?', '&' between",
-                    name);
-    }
-    if (!decode_escapes(value, length, path_out, size)) {
-        return fail(err, ERROR_CONFIG, "has a %s that is empty or badly percent-encoded", name);
-    }
-    return true;
-}
-
 static bool check_module(const char *path, struct error *err)
 {
     struct stat status;
@@ -159,12 +105,15 @@ static bool check_module(const char *path, struct error *err)
         || fail(err, ERROR_CONFIG, "names the module %s that is not a file", path);
 }
 
-static bool check_pin_source(const char *source, struct error *err)
+static bool check_pin_source(const char *uri, struct error *err)
 {
-    const char *path = source;
-    path += has_prefix(path, "file:") ? strlen("file:") : 0;
-    path += has_prefix(path, "///") ? strlen("//") : 0;
-    if (path[0] != '/' || path[1] == '/') {
+    char source[PATH_MAX];
+
+    if (!uri_attribute(uri, "pin-source", source, sizeof(source), err)) {
+        return false;
+    }
+    const char *path = uri_file_path(source);
+    if (path == NULL) {
         return fail(err, ERROR_CONFIG, "must have pin-source=file:/ABSOLUTE/PATH");
     }
     return secret_check_file(path, err) || error_context(err, "pin-source");
@@ -172,10 +121,7 @@ static bool check_pin_source(const char *source, struct error *err)
 
 static bool check_pkcs11_uri(const char *value, struct error *err)
 {
-    const char *question = strchr(value, '?');
-    const char *query = question == NULL ? "" : question + 1;
     char module[PATH_MAX];
-    char pin_source[PATH_MAX];
 
     /* Wherever it stands: the PIN would be readable by all who can read the configuration. */
     if (strstr(value, "pin-value") != NULL) {
@@ -186,10 +132,8 @@ static bool check_pkcs11_uri(const char *value, struct error *err)
     if (strpbrk(value, " \t") != NULL) {
         return fail(err, ERROR_CONFIG, "has a blank: write it as %%20");
     }
-    return query_path(query, "module-path", module, sizeof(module), err)
-        && check_module(module, err)
-        && query_path(query, "pin-source", pin_source, sizeof(pin_source), err)
-        && check_pin_source(pin_source, err);
+    return uri_attribute(value, "module-path", module, sizeof(module), err)
+        && check_module(module, err) && check_pin_source(value, err);
 }
 
 bool config_check_key_uri(const char *value, struct error *err)

@@ -48,6 +48,7 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
         guest["^libp11|^p11-kit|^pkcs11"] = "^hsm/pkcs11"
         guest["^tss2/"]             = "^hsm/tpm"
         guest["^ini[.]h|^systemd/"] = "^src/[^/]*$|^src/ctl/"
+        guest["^uriparser/"]        = "^src/base/uri[.]c$"
         guest["^CUnit/"]            = "^$"
     }
     FNR == 1 && layer_of(FILENAME) == "" { wrong("belongs to no layer") }
