@@ -81,6 +81,8 @@ struct device_key {
     enum jose_algorithm algorithm; /* never NONE */
     unsigned sessions;             /* what the device gives of those asked for; at least 1 */
     char description[160];         /* "token \"main\" serial 1a2b, object \"issuerd-es256\"" */
+    char device[200];              /* who made it, model, serial, versions: for the auditor */
+    char attributes[400];          /* what the device says of the key: "CKA_PRIVATE=true CKA_..." */
 };
 
 /* For providers: sets key->algorithm to `wanted`, or to what the key's type suggests. Fails with

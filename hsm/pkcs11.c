@@ -101,11 +101,16 @@ static bool open_sessions(struct pkcs11_signer *self, unsigned wanted, struct er
 
 static bool find_key(struct pkcs11_signer *self, struct error *err)
 {
+    struct text device = text_over(self->base.device, sizeof(self->base.device));
+    struct text attributes = text_over(self->base.attributes, sizeof(self->base.attributes));
+
     if (!pkcs11_key_find(&self->anchor, self->uri, &self->key, err)
         || !pkcs11_key_check_policy(&self->anchor, &self->key, err)
+        || !pkcs11_key_print_attributes(&self->anchor, &self->key, &attributes, err)
         || !pkcs11_key_read_public(&self->anchor, &self->key, &self->base.public_key, err)) {
         return false;
     }
+    pkcs11_device_print(self->device, &device);
     (void)snprintf(self->base.description, sizeof(self->base.description), "%s", self->key.name);
     return true;
 }

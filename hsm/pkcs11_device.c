@@ -91,6 +91,28 @@ static void add_token_name(struct text *text, const CK_TOKEN_INFO *token)
     add_padded(text, token->serialNumber, sizeof(token->serialNumber));
 }
 
+static void add_version(struct text *text, const char *what, const CK_VERSION *version)
+{
+    text_add(text, what);
+    text_add_number(text, version->major);
+    text_add(text, ".");
+    text_add_number(text, version->minor);
+}
+
+void pkcs11_device_print(const struct pkcs11_device *device, struct text *text)
+{
+    const CK_TOKEN_INFO *token = &device->token;
+
+    text_add(text, "manufacturer \"");
+    add_padded(text, token->manufacturerID, sizeof(token->manufacturerID));
+    text_add(text, "\" model \"");
+    add_padded(text, token->model, sizeof(token->model));
+    text_add(text, "\" serial \"");
+    add_padded(text, token->serialNumber, sizeof(token->serialNumber));
+    add_version(text, "\" hardware ", &token->hardwareVersion);
+    add_version(text, " firmware ", &token->firmwareVersion);
+}
+
 static bool is_initialised(const CK_TOKEN_INFO *token)
 {
     return (token->flags & CKF_TOKEN_INITIALIZED) != 0;

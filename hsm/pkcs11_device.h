@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/text.h"
 #include "hsm/pkcs11_uri.h"
 
 #include <libp11.h>
@@ -43,6 +44,9 @@ MUST_CHECK bool pkcs11_device_choose_token(struct pkcs11_device *device,
  * names an initialised one, DEVICE_UNAVAILABLE if no slot is free. */
 MUST_CHECK bool pkcs11_device_choose_free_slot(struct pkcs11_device *device,
                                                const struct pkcs11_uri *uri, struct error *err);
+
+/* The chosen token for the auditor: manufacturer, model, serial, hardware and firmware version. */
+void pkcs11_device_print(const struct pkcs11_device *device, struct text *text);
 
 /* Refuses a token whose PIN is locked, at its last try, to be changed or not set, without trying
  * it; else logs the user in with the PIN of the URI's pin-source. Sessions that are open already

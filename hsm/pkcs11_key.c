@@ -169,38 +169,54 @@ static bool read_flag(const struct pkcs11_session *session, const struct pkcs11_
     return true;
 }
 
+static const struct {
+    CK_ATTRIBUTE_TYPE type;
+    bool wanted;
+    const char *name;
+    const char *why;
+} policy[] = {
+    { CKA_PRIVATE, true, "CKA_PRIVATE", "anyone could use it without the PIN" },
+    { CKA_SENSITIVE, true, "CKA_SENSITIVE", "it could be read in the clear" },
+    { CKA_EXTRACTABLE, false, "CKA_EXTRACTABLE", "it could leave the token" },
+    { CKA_LOCAL, true, "CKA_LOCAL", "it was not generated in the token" },
+    { CKA_ALWAYS_SENSITIVE, true, "CKA_ALWAYS_SENSITIVE", "it could have been read" },
+    { CKA_NEVER_EXTRACTABLE, true, "CKA_NEVER_EXTRACTABLE", "it could have left the token" },
+    { CKA_SIGN, true, "CKA_SIGN", "it does not sign" },
+    { CKA_SIGN_RECOVER, false, "CKA_SIGN_RECOVER", "it does more than sign" },
+    { CKA_DECRYPT, false, "CKA_DECRYPT", "it does more than sign" },
+    { CKA_UNWRAP, false, "CKA_UNWRAP", "it does more than sign" },
+    { CKA_DERIVE, false, "CKA_DERIVE", "it does more than sign" },
+    { CKA_ALWAYS_AUTHENTICATE, false, "CKA_ALWAYS_AUTHENTICATE",
+      "it asks for the PIN at each signature" },
+};
+
 bool pkcs11_key_check_policy(const struct pkcs11_session *session, const struct pkcs11_key *key,
                              struct error *err)
 {
-    static const struct {
-        CK_ATTRIBUTE_TYPE type;
-        bool wanted;
-        const char *name;
-        const char *why;
-    } rules[] = {
-        { CKA_PRIVATE, true, "CKA_PRIVATE", "anyone could use it without the PIN" },
-        { CKA_SENSITIVE, true, "CKA_SENSITIVE", "it could be read in the clear" },
-        { CKA_EXTRACTABLE, false, "CKA_EXTRACTABLE", "it could leave the token" },
-        { CKA_LOCAL, true, "CKA_LOCAL", "it was not generated in the token" },
-        { CKA_ALWAYS_SENSITIVE, true, "CKA_ALWAYS_SENSITIVE", "it could have been read" },
-        { CKA_NEVER_EXTRACTABLE, true, "CKA_NEVER_EXTRACTABLE", "it could have left the token" },
-        { CKA_SIGN, true, "CKA_SIGN", "it does not sign" },
-        { CKA_SIGN_RECOVER, false, "CKA_SIGN_RECOVER", "it does more than sign" },
-        { CKA_DECRYPT, false, "CKA_DECRYPT", "it does more than sign" },
-        { CKA_UNWRAP, false, "CKA_UNWRAP", "it does more than sign" },
-        { CKA_DERIVE, false, "CKA_DERIVE", "it does more than sign" },
-        { CKA_ALWAYS_AUTHENTICATE, false, "CKA_ALWAYS_AUTHENTICATE",
-          "it asks for the PIN at each signature" },
-    };
-    for (size_t i = 0; i < COUNT_OF(rules); i++) {
-        bool flag = !rules[i].wanted;
-        if (!read_flag(session, key, rules[i].type, &flag, err)) {
+    for (size_t i = 0; i < COUNT_OF(policy); i++) {
+        bool flag = !policy[i].wanted;
+        if (!read_flag(session, key, policy[i].type, &flag, err)) {
             return false;
         }
-        if (flag != rules[i].wanted) {
-            return fail(err, ERROR_KEY_POLICY, "%s: %s is %s (%s)", key->name, rules[i].name,
-                        flag ? "true" : "false", rules[i].why);
+        if (flag != policy[i].wanted) {
+            return fail(err, ERROR_KEY_POLICY, "%s: %s is %s (%s)", key->name, policy[i].name,
+                        flag ? "true" : "false", policy[i].why);
         }
+    }
+    return true;
+}
+
+bool pkcs11_key_print_attributes(const struct pkcs11_session *session, const struct pkcs11_key *key,
+                                 struct text *text, struct error *err)
+{
+    for (size_t i = 0; i < COUNT_OF(policy); i++) {
+        bool flag = false;
+        if (!read_flag(session, key, policy[i].type, &flag, err)) {
+            return false;
+        }
+        text_add(text, i > 0 ? " " : "");
+        text_add(text, policy[i].name);
+        text_add(text, flag ? "=true" : "=false");
     }
     return true;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/text.h"
 #include "hsm/pkcs11_device.h"
 #include "jose/algorithm.h"
 
@@ -22,6 +23,12 @@ MUST_CHECK bool pkcs11_key_find(const struct pkcs11_session *session, const stru
  * leave it, does nothing but sign, and signs without being asked for the PIN each time. */
 MUST_CHECK bool pkcs11_key_check_policy(const struct pkcs11_session *session,
                                         const struct pkcs11_key *key, struct error *err);
+
+/* Adds what the token says of each attribute of the policy: "CKA_PRIVATE=true CKA_SENSITIVE=true
+ * ...". Fails as pkcs11_key_check_policy() does when the token does not answer. */
+MUST_CHECK bool pkcs11_key_print_attributes(const struct pkcs11_session *session,
+                                            const struct pkcs11_key *key, struct text *text,
+                                            struct error *err);
 
 /* Copies the key into the session, with which the copy ends; it is held to the same policy. Fails
  * with KEY_POLICY or DEVICE_UNAVAILABLE: not every token copies private keys. */

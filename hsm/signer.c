@@ -241,6 +241,9 @@ static void *settle_locked(struct signer *signer, const struct wire_answer *answ
         signer->answered_sequence = sequence;
     }
     signer->answered_ns = now_ns;
+    if (answer->wrong > 0) {
+        atomic_fetch_add_explicit(&signer->wrong_signatures, answer->wrong, memory_order_relaxed);
+    }
     if (tag == NULL && answer->status == WIRE_SIGNED) {
         atomic_store_explicit(&signer->self_test_ns, now_ns, memory_order_relaxed);
     }
@@ -348,6 +351,7 @@ struct signer_status signers_status(struct signers *self, size_t index)
         .permitted = atomic_load(&signer->permitted),
         .restarts = atomic_load(&signer->restarts),
         .signatures = atomic_load(&signer->signatures),
+        .wrong_signatures = atomic_load(&signer->wrong_signatures),
         .self_test_ns = atomic_load(&signer->self_test_ns),
     };
 }

@@ -37,21 +37,34 @@ static struct jws_verifier *own_verifier; /* the workers' are clones of it */
 
 /* ---- one signature ---- */
 
+enum { SIGNATURES_MAX = 2 };
+
+struct signing {
+    struct signature signature;
+    uint32_t sign_ns; /* the device's part, of the last */
+    uint32_t wrong;   /* thrown away */
+};
+
+/* Nothing leaves that does not verify. A device that errs once is asked once more; one that errs
+ * again is not to be trusted. */
 static bool sign_and_verify(unsigned worker, struct jws_verifier *verifier, const void *input,
-                            size_t length, struct signature *signature_out, uint32_t *sign_ns_out,
-                            struct error *err)
+                            size_t length, struct signing *signing, struct error *err)
 {
-    const int64_t start_ns = monotonic_ns();
-    if (!key->provider->sign(key, worker, input, length, signature_out, err)) {
-        return false;
+    for (signing->wrong = 0; signing->wrong < SIGNATURES_MAX; signing->wrong++) {
+        const int64_t start_ns = monotonic_ns();
+        if (!key->provider->sign(key, worker, input, length, &signing->signature, err)) {
+            return false;
+        }
+        signing->sign_ns = (uint32_t)(monotonic_ns() - start_ns);
+        if (jws_verify(verifier, input, length, &signing->signature)) {
+            return true;
+        }
+        log_event(LOG_LEVEL_ERROR, "signer.wrong_signature", "signer=%s key='%s'", launch.name,
+                  key->description);
     }
-    *sign_ns_out = (uint32_t)(monotonic_ns() - start_ns);
-    if (!jws_verify(verifier, input, length, signature_out)) {
-        return fail(err, ERROR_DEVICE_UNAVAILABLE,
-                    "%s: the device made a signature that its public key does not verify",
-                    key->description);
-    }
-    return true;
+    return fail(err, ERROR_DEVICE_UNAVAILABLE,
+                "%s: the device made %d signatures that its public key does not verify",
+                key->description, SIGNATURES_MAX);
 }
 
 /* A text that cannot be taken for a signing input: it has no dot and is not base64url. */
@@ -66,7 +79,7 @@ static bool make_answer(unsigned worker, struct jws_verifier *verifier,
                         const struct wire_request *request, struct wire_answer *answer,
                         struct error *err)
 {
-    struct signature signature = { .length = 0 };
+    struct signing signing = { .wrong = 0 };
     char self_test[64];
     const char *input = request->input;
     size_t length = request->length;
@@ -83,12 +96,15 @@ static bool make_answer(unsigned worker, struct jws_verifier *verifier,
         answer->status = WIRE_REFUSED;
         return true;
     }
-    if (!sign_and_verify(worker, verifier, input, length, &signature, &answer->sign_ns, err)) {
+    const bool signed_well = sign_and_verify(worker, verifier, input, length, &signing, err);
+    answer->wrong = signing.wrong;
+    if (!signed_well) {
         return false;
     }
     answer->status = WIRE_SIGNED;
-    answer->length = (uint32_t)signature.length;
-    memcpy(answer->signature, signature.bytes, signature.length);
+    answer->sign_ns = signing.sign_ns;
+    answer->length = (uint32_t)signing.signature.length;
+    memcpy(answer->signature, signing.signature.bytes, signing.signature.length);
     return true;
 }
 
@@ -163,6 +179,8 @@ static bool describe(struct error *err)
     (void)snprintf(identity.kid, sizeof(identity.kid), "%s", jwk.kid);
     (void)snprintf(identity.jwk, sizeof(identity.jwk), "%s", jwk.json);
     (void)snprintf(identity.description, sizeof(identity.description), "%s", key->description);
+    (void)snprintf(identity.device, sizeof(identity.device), "%s", key->device);
+    (void)snprintf(identity.attributes, sizeof(identity.attributes), "%s", key->attributes);
     policy = (struct lint_policy){ .header = identity.header,
                                    .issuer = launch.issuer,
                                    .audience = launch.audience,
@@ -179,10 +197,8 @@ static bool prove_sessions(struct error *err)
     }
     for (unsigned worker = 0; worker < key->sessions; worker++) {
         char input[64];
-        struct signature signature;
-        uint32_t sign_ns;
-        if (!sign_and_verify(worker, own_verifier, input, self_test_input(input), &signature,
-                             &sign_ns, err)) {
+        struct signing signing;
+        if (!sign_and_verify(worker, own_verifier, input, self_test_input(input), &signing, err)) {
             return false;
         }
     }

@@ -34,6 +34,7 @@ struct signer {
     _Atomic int64_t self_test_ns;
     _Atomic uint64_t restarts;
     _Atomic uint64_t signatures; /* handed over */
+    _Atomic uint64_t wrong_signatures;
     _Atomic unsigned in_flight;
 
     pthread_mutex_t lock; /* the rest */

@@ -68,6 +68,7 @@ struct wire_answer {
     uint64_t id;
     uint32_t status;
     uint32_t sign_ns; /* the device's part */
+    uint32_t wrong;   /* signatures that did not verify, and were thrown away */
     uint32_t length;
     uint8_t signature[WIRE_SIGNATURE_MAX]; /* `length` bytes are sent */
 };

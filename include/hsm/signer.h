@@ -52,6 +52,8 @@ struct signer_key {
     char jwk[1024];        /* the public key as a JWK, one JSON object */
     char header[160];      /* the one JOSE header that the signer signs, base64url */
     char description[160]; /* token, serial, object: for people */
+    char device[200];      /* who made it, model, serial, versions; "": a file */
+    char attributes[400];  /* what the device says of the key; "": a file */
 };
 
 enum signer_state { SIGNER_DOWN, SIGNER_UP, SIGNER_LOCKED };
@@ -64,8 +66,9 @@ struct signer_status {
     unsigned queue;
     bool permitted; /* to sign tokens */
     uint64_t restarts;
-    uint64_t signatures;  /* made for tokens */
-    int64_t self_test_ns; /* monotonic time of the last verified self-test; 0: none */
+    uint64_t signatures;       /* made for tokens */
+    uint64_t wrong_signatures; /* made by the device, not verified by its public key, thrown away */
+    int64_t self_test_ns;      /* monotonic time of the last verified self-test; 0: none */
 };
 
 struct signers;

@@ -169,6 +169,11 @@ static double value_signatures(const struct signer_status *status)
     return (double)status->signatures;
 }
 
+static double value_wrong_signatures(const struct signer_status *status)
+{
+    return (double)status->wrong_signatures;
+}
+
 static double value_self_test_age(const struct signer_status *status)
 {
     return status->self_test_ns == 0 ? -1 : (double)(monotonic_ns() - status->self_test_ns) / 1e9;
@@ -183,6 +188,8 @@ static const struct gauge gauges[] = {
     { "issuerd_signer_restarts_total", "counter", "Signer processes that ended.", value_restarts },
     { "issuerd_signer_signatures_total", "counter", "Signatures made for tokens.",
       value_signatures },
+    { "issuerd_signer_wrong_signatures_total", "counter",
+      "Signatures that did not verify and were thrown away.", value_wrong_signatures },
     { "issuerd_signer_self_test_age_seconds", "gauge",
       "Age of the last verified self-test signature; -1: none.", value_self_test_age },
 };

@@ -138,6 +138,10 @@ static void print_entry_json(const struct entry *entry)
         text_add(&text, facts.jwk);
         text_add(&text, entry->device != NULL ? ",\"on_device\":true" : ",\"on_device\":false");
     }
+    if (entry->device != NULL && entry->device->device[0] != '\0') {
+        add_member(&text, "device", entry->device->device);
+        add_member(&text, "attributes", entry->device->attributes);
+    }
     if (entry->err.code != ERROR_NONE) {
         add_member(&text, "error", error_line(&entry->err).text);
     }

@@ -300,6 +300,7 @@ static void test_a_signature_with_a_wrong_bit_never_leaves(void)
 {
     check_fault_that_lasts("C_Sign flip\n");
     CU_ASSERT_TRUE(instance_has_logged(fixture.instance, "does not verify"));
+    CU_ASSERT_TRUE(signer_metric("wrong_signatures_total") >= 2);
 }
 
 static void test_a_device_that_is_gone_is_back_once_it_works(void)
@@ -329,9 +330,12 @@ static void test_a_device_error_now_and_then_burns_no_code(void)
     check_fault_that_passes("C_Sign rv=0x30 after=40 count=1\n");
 }
 
-static void test_a_wrong_bit_now_and_then_never_leaves(void)
+static void test_a_wrong_bit_now_and_then_never_leaves_and_nobody_notices(void)
 {
     check_fault_that_passes("C_Sign flip after=40 count=1\n");
+    CU_ASSERT_EQUAL(load_stop(fixture.load)->refusals, 0);
+    CU_ASSERT_EQUAL(signer_metric("wrong_signatures_total"), 1);
+    CU_ASSERT_EQUAL(signer_metric("restarts_total"), 0);
 }
 
 static void test_a_crash_now_and_then_burns_no_code(void)
@@ -384,7 +388,8 @@ int main(void)
         { "lost sessions are opened again", test_lost_sessions_are_opened_again },
         { "a device error now and then burns no code",
           test_a_device_error_now_and_then_burns_no_code },
-        { "a wrong bit now and then never leaves", test_a_wrong_bit_now_and_then_never_leaves },
+        { "a wrong bit now and then never leaves and nobody notices",
+          test_a_wrong_bit_now_and_then_never_leaves_and_nobody_notices },
         { "a crash now and then burns no code", test_a_crash_now_and_then_burns_no_code },
         { "a hang now and then burns no code", test_a_hang_now_and_then_burns_no_code },
         { "a slow device is slow and nothing else", test_a_slow_device_is_slow_and_nothing_else },
