@@ -8,6 +8,7 @@
 
 static const struct key_provider *const providers[] = {
     &pkcs11_provider,
+    &tpm_provider,
     &software_provider,
 };
 

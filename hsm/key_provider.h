@@ -1,6 +1,6 @@
 /*
- * What a key provider implements: pkcs11.c and software.c each define one, and key_provider.c
- * picks by the URI's scheme. Nothing outside the device side of hsm/ includes this header.
+ * What a key provider implements: pkcs11.c, tpm.c and software.c each define one, and
+ * key_provider.c picks by the URI's scheme. Nothing outside the device side of hsm/ includes this header.
  *
  * Threads: open, close and the ceremonies are called by one thread. sign() is called by
  * key->sessions threads at once, each with a worker number of its own in [0, sessions): what a
@@ -14,13 +14,15 @@
 #include "jose/jws.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct device_key;
 
 struct key_options {
-    const char *uri;               /* RFC 7512 for pkcs11: */
+    const char *uri;               /* RFC 7512 for pkcs11:, hsm/tpm_uri.h for tpm: */
     enum jose_algorithm algorithm; /* NONE: what the key's type suggests */
     unsigned sessions;             /* how many threads sign at once, at most */
+    int64_t deadline_ms;           /* tpm: of one signature */
     const char *state_dir;         /* where a refused PIN is remembered; NULL or "": nowhere */
     bool session_copy;             /* pkcs11: sign from a C_CopyObject copy in each session */
 };
@@ -65,7 +67,7 @@ typedef MUST_CHECK bool token_init_fn(const struct key_options *options,
                                       const struct ceremony_options *ceremony, struct error *err);
 
 struct key_provider {
-    const char *scheme; /* "pkcs11", "file" */
+    const char *scheme; /* "pkcs11", "tpm", "file" */
     key_open_fn *open;
     key_sign_fn *sign;
     key_close_fn *close;
@@ -95,3 +97,4 @@ const struct key_provider *key_provider_for(const char *uri);
 
 extern const struct key_provider pkcs11_provider;
 extern const struct key_provider software_provider;
+extern const struct key_provider tpm_provider;

@@ -263,25 +263,25 @@ static bool read_rsa(const struct pkcs11_session *session, const struct pkcs11_k
         || fail_openssl(err, ERROR_KEY_POLICY, "%s: not an RSA public key", key->name);
 }
 
-static bool read_curve(const struct pkcs11_session *session, const struct pkcs11_key *key,
-                       const struct pkcs11_curve **curve_out, struct error *err)
+/* NULL, with the error: none of ours, or it cannot be read. */
+static const struct pkcs11_curve *read_curve(const struct pkcs11_session *session,
+                                             const struct pkcs11_key *key, struct error *err)
 {
     struct bytes params;
     const CK_RV rv = read_attribute(session, key->handle, CKA_EC_PARAMS, &params);
 
-    if (rv != CKR_OK) {
-        return fail_pkcs11(err, rv, "%s: read CKA_EC_PARAMS", key->name);
-    }
-    for (size_t i = 0; i < COUNT_OF(curves); i++) {
+    for (size_t i = 0; rv == CKR_OK && i < COUNT_OF(curves); i++) {
         if (curves[i].type == key->type && curves[i].params_length == params.length
             && memcmp(curves[i].params, params.bytes, params.length) == 0) {
-            *curve_out = &curves[i];
-            return true;
+            return &curves[i];
         }
     }
-    return fail(err, ERROR_KEY_POLICY,
-                "%s: CKA_EC_PARAMS is none of the named curves P-256, P-384 and Ed25519",
-                key->name);
+    (void)!(rv != CKR_OK
+                ? fail_pkcs11(err, rv, "%s: read CKA_EC_PARAMS", key->name)
+                : fail(err, ERROR_KEY_POLICY,
+                       "%s: CKA_EC_PARAMS is none of the named curves P-256, P-384 and Ed25519",
+                       key->name));
+    return NULL;
 }
 
 /* The public key object that has the private key's CKA_ID, or its label if it has no ID. */
@@ -345,11 +345,11 @@ static const uint8_t *point_of(const struct bytes *value, const struct pkcs11_cu
 static bool read_ec(const struct pkcs11_session *session, const struct pkcs11_key *key,
                     EVP_PKEY **public_out, struct error *err)
 {
-    const struct pkcs11_curve *curve = NULL;
+    const struct pkcs11_curve *curve = read_curve(session, key, err);
     CK_OBJECT_HANDLE object = CK_INVALID_HANDLE;
     struct bytes value;
 
-    if (!read_curve(session, key, &curve, err) || !find_public(session, key, &object, err)) {
+    if (curve == NULL || !find_public(session, key, &object, err)) {
         return false;
     }
     const CK_RV rv = read_attribute(session, object, CKA_EC_POINT, &value);

@@ -208,7 +208,7 @@ static bool prove_sessions(struct error *err)
 static bool check_scheme(const struct key_provider *provider, struct error *err)
 {
     if (provider == NULL) {
-        return fail(err, ERROR_CONFIG, "uri: no provider for this scheme (pkcs11:, file:)");
+        return fail(err, ERROR_CONFIG, "uri: no provider for this scheme (pkcs11:, tpm:, file:)");
     }
     if (provider == &software_provider && !launch.development) {
         return fail(err, ERROR_CONFIG,
@@ -302,6 +302,7 @@ int main(void)
         .uri = launch.uri,
         .algorithm = jose_algorithm_from_name(launch.algorithm),
         .sessions = launch.mode == WIRE_SERVE ? launch.sessions : 1,
+        .deadline_ms = launch.deadline_ms,
         .session_copy = launch.session_copy != 0,
         .state_dir = launch.state_dir,
     };

@@ -145,6 +145,7 @@ static void launch_fill(struct wire_launch *launch, enum wire_mode mode,
     launch->session_copy = options->session_copy;
     launch->development = all->development;
     launch->lifetime_max_s = all->lifetime_max_s;
+    launch->deadline_ms = options->deadline_ms;
     copy(launch->name, sizeof(launch->name), options->name);
     copy(launch->algorithm, sizeof(launch->algorithm), options->algorithm);
     copy(launch->uri, sizeof(launch->uri), options->uri);

@@ -33,6 +33,7 @@ struct wire_launch {
     uint32_t development;
     uint32_t rsa_bits;
     int64_t lifetime_max_s;
+    int64_t deadline_ms;
     char name[40];
     char algorithm[8];
     char kid[48]; /* WIRE_DESTROY_KEY */

@@ -13,6 +13,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "base/uri.h"
+#include "hsm/tpm_uri.h"
 
 /* --- text --- */
 
@@ -136,8 +137,19 @@ static bool check_pkcs11_uri(const char *value, struct error *err)
         && check_module(module, err) && check_pin_source(value, err);
 }
 
+static bool check_tpm_uri(const char *value, struct error *err)
+{
+    struct tpm_uri uri;
+
+    return tpm_uri_parse(value, &uri, err)
+        && (secret_check_file(uri.auth_file, err) || error_context(err, "pin-source"));
+}
+
 bool config_check_key_uri(const char *value, struct error *err)
 {
+    if (has_prefix(value, "tpm:")) {
+        return check_tpm_uri(value, err);
+    }
     if (has_prefix(value, "pkcs11:")) {
         return check_pkcs11_uri(value, err);
     }
@@ -145,5 +157,5 @@ bool config_check_key_uri(const char *value, struct error *err)
         const char *path = value + strlen("file:");
         return check_absolute(path, err) && secret_check_key_file(path, err);
     }
-    return fail(err, ERROR_CONFIG, "must begin with pkcs11: or, for development, file:");
+    return fail(err, ERROR_CONFIG, "must begin with pkcs11:, tpm: or, for development, file:");
 }

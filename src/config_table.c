@@ -104,8 +104,10 @@ static const struct config_setting SETTINGS[] = {
       CHOICE("error warning notice info debug", "info"), FIELD(log_level_name) },
 
     { "signer", "uri",
-      "The key: an RFC 7512 URI that also names the module and the file with the PIN (mode 600), "
-      "or file:/PATH of a PEM key (development only).",
+      "The key: an RFC 7512 URI that also names the module and the file with the PIN (mode 600); "
+      "tpm:handle=H?tcti=TCTI&pin-source=file:/PATH of a key in a TPM 2.0, whose authorization value "
+      "is in the file (&auth=password: without an HMAC session); or file:/PATH of a PEM key "
+      "(development only).",
       TEXT(PATH_LENGTH_MAX, config_check_key_uri, ""), .required = true,
       .example = "pkcs11:token=issuerd;object=issuerd-es256"
                  "?module-path=/usr/lib/softhsm/libsofthsm2.so"
@@ -119,7 +121,8 @@ static const struct config_setting SETTINGS[] = {
       "Signatures that the device makes at once.",
       NUMBER(1, 64, "sessions", "2"), SIGNER_FIELD(sessions) },
     { "signer", "deadline_ms",
-      "A signature that takes longer gets the signer process killed and started again.",
+      "A signature that takes longer gets the signer process killed and started again. A TPM may "
+      "need up to a second for one.",
       NUMBER(100, 10000, "milliseconds", "1500"), SIGNER_FIELD(deadline_ms) },
     { "signer", "queue",
       "Signatures waiting at once; when full the next signer is asked, then the answer is 503.",

@@ -16,7 +16,7 @@
 #include "support/run.h"
 #include "support/verify.h"
 
-enum { WORKERS = 4, SIGNATURES_EACH = 500 };
+enum { WORKERS = 4, SIGNATURES = 2000 };
 
 /* Everything a test owns lives here: CUnit's _FATAL assertions jump out of the test, past its
  * scopes, but the teardown still runs. */
@@ -35,6 +35,7 @@ static void open_key(void)
         .uri = getenv("TEST_KEY_URI"),
         .algorithm = jose_algorithm_from_name(getenv("TEST_KEY_ALGORITHM")),
         .sessions = WORKERS,
+        .deadline_ms = 10000,
         .session_copy = getenv("TEST_SESSION_COPY") != NULL,
     };
     fixture.provider = key_provider_for(fixture.options.uri);
@@ -68,7 +69,7 @@ static void *sign_many(void *argument)
 {
     const unsigned worker = (unsigned)(uintptr_t)argument;
 
-    for (unsigned i = 0; i < SIGNATURES_EACH; i++) {
+    for (unsigned i = 0; i < SIGNATURES / fixture.key->sessions; i++) {
         if (!sign_and_verify(worker, i)) {
             return &fixture;
         }
@@ -81,11 +82,12 @@ static void test_signatures_of_all_workers_at_once_verify_and_have_the_fixed_wid
     pthread_t threads[WORKERS];
 
     CU_ASSERT_TRUE_FATAL(fixture.opened);
-    for (unsigned i = 0; i < WORKERS; i++) {
+    CU_ASSERT_TRUE_FATAL(fixture.key->sessions >= 1 && fixture.key->sessions <= WORKERS);
+    for (unsigned i = 0; i < fixture.key->sessions; i++) {
         CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, sign_many, (void *)(uintptr_t)i),
                               0);
     }
-    for (unsigned i = 0; i < WORKERS; i++) {
+    for (unsigned i = 0; i < fixture.key->sessions; i++) {
         void *failed = NULL;
         CU_ASSERT_EQUAL(pthread_join(threads[i], &failed), 0);
         CU_ASSERT_PTR_NULL(failed);
@@ -145,7 +147,7 @@ static void test_a_key_that_was_closed_opens_again_and_is_the_same(void)
     const bool same = opened && EVP_PKEY_eq(before, fixture.key->public_key) == 1;
     EVP_PKEY_free(before);
     CU_ASSERT_TRUE_FATAL(same);
-    CU_ASSERT_TRUE(sign_and_verify(WORKERS - 1, 0));
+    CU_ASSERT_TRUE(sign_and_verify(fixture.key->sessions - 1, 0));
 }
 
 static void test_the_description_tells_no_query(void)

@@ -19,7 +19,7 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
     function layer_of(path) {
         if (path ~ /^src\/[^\/]*$|^src\/ctl\//) return "top"
         sub(/^(src|include)\//, "", path)
-        if (path ~ /^hsm\/(signer|supervisor|wire|pin_latch)[._]/ && path !~ /^hsm\/signer_main\./)
+        if (path ~ /^hsm\/(signer|supervisor|wire|pin_latch|tpm_uri)[._]/ && path !~ /^hsm\/signer_main\./)
             return "client"
         if (path ~ /^hsm\//) return "device"
         if (path ~ /^(base|jose|store|core|http)\//) { sub(/\/.*/, "", path); return path }
@@ -29,7 +29,7 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
 
     BEGIN {
         # Which headers of ours each layer may include.
-        client = "hsm/(signer|supervisor|wire|pin_latch)[.]h"
+        client = "hsm/(signer|supervisor|wire|pin_latch|tpm_uri)[.]h"
         may["base"]   = "^base/"
         may["jose"]   = "^(base|jose)/"
         may["client"] = "^base/|^" client "$"
