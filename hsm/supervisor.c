@@ -31,6 +31,7 @@ enum {
     BACKOFF_MAX_MS = 4000,
     STEADY_MS = 5000, /* a child that lived this long is started again at once */
     LATCH_CHECK_MS = 1000,
+    CEREMONY_END_MS = 1000,
     TURN_MS = 50, /* more than the latch's waiters sleep between two looks */
 };
 
@@ -436,6 +437,14 @@ static void open_latch(struct pin_latch *latch, const struct signers_options *al
     }
 }
 
+/* A ceremony's child closes its device by itself: a module that is left in order, a TPM without a
+ * session of ours. */
+static void await_end(const struct child *child)
+{
+    struct pollfd fd = { .fd = child->control_fd, .events = POLLIN };
+    (void)poll(&fd, 1, CEREMONY_END_MS);
+}
+
 bool signer_run_ceremony(const struct signers_options *all, size_t index,
                          const struct signer_ceremony_options *ceremony, struct signer_key *key_out,
                          struct error *err)
@@ -465,6 +474,9 @@ bool signer_run_ceremony(const struct signers_options *all, size_t index,
     }
     const bool good = child_spawn(all, options, -1, -1, &child, err)
                    && handshake(&child, launch, -1, START_TIMEOUT_MS, ready, err);
+    if (good) {
+        await_end(&child);
+    }
     child_end(&child, SIGKILL);
     pass_on(&latch, !good && err->code == ERROR_KEY_LOCKED);
     if (!good) {

@@ -4,6 +4,9 @@
 
 #include <sqlite3.h>
 
+#include "base/clock.h"
+#include "support/health.h"
+
 enum { BUSY_MS = 5000 };
 
 static int64_t read_number(const struct instance *instance, const char *sql,
@@ -44,4 +47,22 @@ int64_t ledger_doubles(const struct instance *instance)
 {
     return read_number(instance, "SELECT count(*) - count(DISTINCT authorization_id) FROM ledger",
                        NULL);
+}
+
+bool ledger_agrees(const struct instance *instance, const struct load_book *book, unsigned others)
+{
+    const int64_t entries = ledger_entries(instance);
+    const int64_t doubles = ledger_doubles(instance);
+    const bool agrees = book->wrong == 0 && book->unanswered == 0 && book->issued > 0
+                     && book->slowest_ns <= ANSWER_S * NS_PER_S && entries == book->issued + others
+                     && doubles == 0;
+    if (!agrees) {
+        fprintf(stderr,
+                "\nload: issued=%u wrong=%u unanswered=%u refusals=%u slowest_ms=%lld; ledger: "
+                "entries=%lld others=%u doubles=%lld\n",
+                book->issued, book->wrong, book->unanswered, book->refusals,
+                (long long)(book->slowest_ns / NS_PER_MS), (long long)entries, others,
+                (long long)doubles);
+    }
+    return agrees;
 }

@@ -9,6 +9,8 @@
 #   TEST_PIN_FILE         the key's authorization value
 #   TEST_KEY_URI          the key: persistent handle 0x81000001
 #   TEST_MISSING_KEY_URI  no key
+#   TEST_TPM_DIR, TEST_TPM_KEY_URI
+#                         the same as TEST_DIR and TEST_KEY_URI, which a with_softhsm.sh further on replaces
 #
 # What is missing is a failure, not a skip.
 set -eu
@@ -18,7 +20,7 @@ export TEST_KEY_ALGORITHM="${TEST_KEY_ALGORITHM:-ES256}"
 support=$(cd "$(dirname "$0")" && pwd)
 
 TEST_DIR=$(mktemp -d "${TMPDIR:-/tmp}/issuerd swtpm.XXXXXX")
-export TEST_DIR
+export TEST_DIR TEST_TPM_DIR="$TEST_DIR"
 export TEST_TPM_STATE="$TEST_DIR/state" TEST_TPM_SOCKET="$TEST_DIR/tpm"
 export TEST_TPM_PID_FILE="$TEST_DIR/swtpm.pid"
 export TEST_TCTI="swtpm:path=$TEST_TPM_SOCKET"
@@ -42,6 +44,7 @@ make_tpm_key "$TEST_KEY_ALGORITHM" 0x81000001
 escaped=$(printf %s "$TEST_DIR" | sed 's/ /%20/g')
 query="tcti=swtpm:path=$escaped/tpm&pin-source=file:$escaped/auth"
 export TEST_KEY_URI="tpm:handle=0x81000001?$query"
+export TEST_TPM_KEY_URI="$TEST_KEY_URI"
 export TEST_MISSING_KEY_URI="tpm:handle=0x81000099?$query"
 
 "$@"

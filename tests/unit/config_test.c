@@ -262,7 +262,7 @@ static void test_choices_take_their_words_alone(void)
     }
 }
 
-enum { SAMPLES_MAX = 24 };
+enum { SAMPLES_MAX = 32 };
 
 static const struct {
     const char *section;
@@ -344,10 +344,18 @@ static const struct {
     { "signer",
       "uri",
       { GOOD_URI, "pkcs11:token=a?pin-source=@20/pin&module-path=@20/module.so",
-        "pkcs11:token=a?pin-source=file://@20/pin&module-path=@20/module.so" },
+        "pkcs11:token=a?pin-source=file://@20/pin&module-path=@20/module.so",
+        "tpm:handle=0x81000001?tcti=device:/dev/tpmrm0&pin-source=file:@20/pin",
+        "tpm:handle=0x81000001?tcti=d&auth=password&pin-source=@20/pin" },
       { "",
         "token=a",
         "tpm:0x81000001",
+        "tpm:handle=0x80000001?tcti=d&pin-source=file:@20/pin",
+        "tpm:handle=0x81000001?pin-source=file:@20/pin",
+        "tpm:handle=0x81000001?tcti=d",
+        "tpm:handle=0x81000001?tcti=d&pin-source=file:@20/missing",
+        "tpm:handle=0x81000001?tcti=d&pin-source=file:@20/open",
+        "tpm:handle=0x81000001?tcti=d&pin-source=file:@20/pin&auth=none",
         "PKCS11:token=a",
         "pkcs11:token=a",
         "file:@/key.pem",
