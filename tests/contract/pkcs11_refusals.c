@@ -337,6 +337,24 @@ static void test_no_key_and_two_keys_are_not_found(void)
                               "name one by id="));
 }
 
+/* The twins were made first: their CKA_IDs are 1 and 2. */
+static void test_twins_are_told_apart_by_id_with_or_without_the_label(void)
+{
+    CU_ASSERT_TRUE_FATAL(open_uri(uri_of_object("twin;id=%01").text));
+    CU_ASSERT_TRUE(sign_verifies());
+    EVP_PKEY *first = fixture.key->public_key;
+    (void)EVP_PKEY_up_ref(first);
+    const bool second_opened = open_uri(uri_of_object("twin;id=%02").text);
+    const bool differ = second_opened && EVP_PKEY_eq(first, fixture.key->public_key) == 0;
+    const bool found_by_id =
+        open_uri(uri_of("token=issuerd%20test;id=%01", getenv("TEST_MODULE"), "pin").text);
+    const bool same = found_by_id && EVP_PKEY_eq(first, fixture.key->public_key) == 1;
+    EVP_PKEY_free(first);
+    CU_ASSERT_TRUE(differ);
+    CU_ASSERT_TRUE(same);
+    CU_ASSERT_TRUE(is_refused(uri_of_object("signer;id=%01").text, ERROR_KEY_NOT_FOUND, "no such"));
+}
+
 static void test_a_token_that_is_not_there_is_waited_for(void)
 {
     CU_ASSERT_TRUE(
@@ -591,6 +609,8 @@ int main(void)
           test_a_key_that_may_do_more_or_leave_is_refused_by_attribute },
         { "a key of the wrong kind is refused", test_a_key_of_the_wrong_kind_is_refused },
         { "no key and two keys are not found", test_no_key_and_two_keys_are_not_found },
+        { "twins are told apart by id with or without the label",
+          test_twins_are_told_apart_by_id_with_or_without_the_label },
         { "a token that is not there is waited for", test_a_token_that_is_not_there_is_waited_for },
         { "a module that is none is named", test_a_module_that_is_none_is_named },
         { "a URI that is not to be followed is refused",
