@@ -20,6 +20,7 @@ enum {
     COLLECT_MAX = 64,
     SOCKET_BUFFER = 1 << 20,
     FIRST_START_S = 20,
+    SMOOTHING = 8, /* of the time of a signature: the last one counts for an eighth */
 };
 
 struct signers {
@@ -45,25 +46,44 @@ const char *signer_state_name(enum signer_state state)
 
 /* ---- slots ---- */
 
-static bool slot_reserve(struct signer *self, void *tag, uint64_t *id_out)
+/* False when one more would be one too many, or would wait too long for its turn. While a session is
+ * free nobody waits, however slow the device. The wait is overestimated by most of a signature's
+ * time, so that few of those let in are late when their turn comes. */
+static bool has_room(const struct signer *self, unsigned in_flight)
+{
+    const unsigned sessions = atomic_load_explicit(&self->sessions, memory_order_relaxed);
+    const int64_t signature_ns = atomic_load_explicit(&self->signature_ns, memory_order_relaxed);
+
+    return in_flight < self->options->queue
+        && (in_flight < sessions
+            || in_flight * signature_ns <= sessions * self->options->queue_ms * NS_PER_MS);
+}
+
+/* Sets the id; the deadline is brought forward to the end of the time in the queue. A self-test has
+ * a place of its own, and all the time it needs: it is to prove the device, not to be quick. */
+static bool slot_reserve(struct signer *self, void *tag, struct wire_request *head)
 {
     const unsigned slots = self->options->queue + 1; /* one is the self-test's */
-    const unsigned limit = tag == NULL ? slots : self->options->queue;
-    bool has_room = false;
 
     pthread_mutex_lock(&self->lock);
     const unsigned in_flight = atomic_load_explicit(&self->in_flight, memory_order_relaxed);
-    if (in_flight < limit) {
+    const bool reserved = tag == NULL ? in_flight < slots : has_room(self, in_flight);
+    if (reserved) {
         const uint16_t index = self->free_slots[slots - in_flight - 1];
         const uint64_t sequence = self->next_sequence++;
-        self->slots[index] =
-            (struct signer_slot){ .sequence = sequence, .sent_ns = monotonic_ns(), .tag = tag };
+        const int64_t now_ns = monotonic_ns();
+        const int64_t turn_ns = now_ns + self->options->queue_ms * NS_PER_MS;
+        if (tag != NULL && turn_ns < head->deadline_ns) {
+            head->deadline_ns = turn_ns;
+        }
+        head->id = sequence << SLOT_BITS | index;
+        self->slots[index] = (struct signer_slot){
+            .sequence = sequence, .sent_ns = now_ns, .deadline_ns = head->deadline_ns, .tag = tag
+        };
         atomic_store_explicit(&self->in_flight, in_flight + 1, memory_order_relaxed);
-        *id_out = sequence << SLOT_BITS | index;
-        has_room = true;
     }
     pthread_mutex_unlock(&self->lock);
-    return has_room;
+    return reserved;
 }
 
 /* With the lock held. False if the slot was already released: its request was failed before. */
@@ -123,10 +143,10 @@ bool signer_is_stuck(struct signer *self, int64_t now_ns)
     const bool silent = now_ns - self->answered_ns > limit_ns;
     for (unsigned i = 0; i <= self->options->queue && !stuck; i++) {
         const struct signer_slot *slot = &self->slots[i];
-        const int64_t age_ns = now_ns - slot->sent_ns;
         const bool overtaken = self->answered_sequence > slot->sequence;
         stuck = slot->sequence != 0
-             && ((silent && age_ns > limit_ns) || (overtaken && age_ns > 2 * limit_ns));
+             && ((silent && now_ns > slot->sent_ns + limit_ns)
+                 || (overtaken && now_ns > slot->deadline_ns + limit_ns));
     }
     pthread_mutex_unlock(&self->lock);
     return stuck;
@@ -152,8 +172,7 @@ bool signers_choose(struct signers *self, size_t *index_out, const struct signer
             continue;
         }
         any_up = true;
-        if (atomic_load_explicit(&signer->in_flight, memory_order_relaxed)
-            < signer->options->queue) {
+        if (has_room(signer, atomic_load_explicit(&signer->in_flight, memory_order_relaxed))) {
             *index_out = i;
             *key_out = &signer->key;
             return true;
@@ -184,7 +203,7 @@ bool signers_submit(struct signers *self, size_t index, const char *input, size_
     if (length > SIGNING_INPUT_MAX) {
         return fail(err, ERROR_INTERNAL, "a signing input of %zu bytes", length);
     }
-    if (!slot_reserve(signer, tag, &head.id)) {
+    if (!slot_reserve(signer, tag, &head)) {
         return fail(err, ERROR_OVERLOADED, "signer %s: queue is full", signer->options->name);
     }
     if (!send_request(signer, parts, COUNT_OF(parts)) && slot_release(signer, head.id, &own_tag)) {
@@ -201,14 +220,14 @@ bool signers_submit(struct signers *self, size_t index, const char *input, size_
 
 void signer_submit_self_test(struct signer *self)
 {
-    struct wire_request head = { .deadline_ns =
-                                     monotonic_ns() + self->options->deadline_ms * NS_PER_MS,
+    const int64_t patience_ms = self->options->queue_ms + self->options->deadline_ms;
+    struct wire_request head = { .deadline_ns = monotonic_ns() + patience_ms * NS_PER_MS,
                                  .kind = WIRE_SELF_TEST };
     const struct iovec part = { .iov_base = &head,
                                 .iov_len = offsetof(struct wire_request, input) };
     void *tag = NULL;
 
-    if (slot_reserve(self, NULL, &head.id) && !send_request(self, &part, 1)) {
+    if (slot_reserve(self, NULL, &head) && !send_request(self, &part, 1)) {
         (void)slot_release(self, head.id, &tag);
     }
 }
@@ -228,6 +247,13 @@ static size_t receive_answers(struct signers *self, struct signer *signer)
     return count > 0 ? (size_t)count : 0;
 }
 
+static void smooth_signature_time(struct signer *self, int64_t sign_ns)
+{
+    const int64_t before_ns = atomic_load_explicit(&self->signature_ns, memory_order_relaxed);
+    const int64_t now_ns = before_ns == 0 ? sign_ns : before_ns + (sign_ns - before_ns) / SMOOTHING;
+    atomic_store_explicit(&self->signature_ns, now_ns, memory_order_relaxed);
+}
+
 /* Whose answer it is; NULL for a self-test's, or one that was failed before it came. */
 static void *settle_locked(struct signer *signer, const struct wire_answer *answer, int64_t now_ns)
 {
@@ -244,10 +270,21 @@ static void *settle_locked(struct signer *signer, const struct wire_answer *answ
     if (answer->wrong > 0) {
         atomic_fetch_add_explicit(&signer->wrong_signatures, answer->wrong, memory_order_relaxed);
     }
+    if (answer->status == WIRE_SIGNED) {
+        smooth_signature_time(signer, answer->sign_ns);
+    }
     if (tag == NULL && answer->status == WIRE_SIGNED) {
         atomic_store_explicit(&signer->self_test_ns, now_ns, memory_order_relaxed);
     }
     return tag;
+}
+
+/* Of a request that was answered, but without a signature. */
+static enum error_code failure_of(uint32_t status)
+{
+    return status == WIRE_LATE    ? ERROR_OVERLOADED
+         : status == WIRE_REFUSED ? ERROR_INTERNAL
+                                  : ERROR_DEVICE_UNAVAILABLE;
 }
 
 static size_t collect_from(struct signers *self, struct signer *signer, signer_answer_fn *answer,
@@ -276,9 +313,7 @@ static size_t collect_from(struct signers *self, struct signer *signer, signer_a
             answer(context, tags[i], got->signature, got->length, got->sign_ns);
             handed_over++;
         } else {
-            self->options->failed(self->options->context, tags[i],
-                                  got->status == WIRE_REFUSED ? ERROR_INTERNAL
-                                                              : ERROR_DEVICE_UNAVAILABLE);
+            self->options->failed(self->options->context, tags[i], failure_of(got->status));
         }
     }
     atomic_fetch_add_explicit(&signer->signatures, handed_over, memory_order_relaxed);

@@ -267,6 +267,9 @@ static bool receive_launch(void)
 static void send_ready(const struct error *err)
 {
     struct wire_ready ready = { .error_code = err->code, .key = identity };
+    if (key != NULL) {
+        ready.sessions = key->sessions;
+    }
     if (err->code != ERROR_NONE) {
         (void)snprintf(ready.error, sizeof(ready.error), "%s", error_line(err).text);
     }

@@ -304,6 +304,7 @@ static bool live_once(struct signer *self, struct pin_latch *latch, int *timeout
     const bool served = started && adopt_key(self, &ready->key, err);
     if (served) {
         *timeout_ms = restart_timeout_ms(monotonic_ns() - born_ns);
+        atomic_store(&self->sessions, ready->sessions);
         go_up(self);
         *stop_out = !serve(self, &child);
     }

@@ -15,7 +15,8 @@
 struct signer_slot {
     uint64_t sequence; /* 0: free */
     int64_t sent_ns;
-    void *tag; /* NULL: a self-test */
+    int64_t deadline_ns; /* of its beginning */
+    void *tag;           /* NULL: a self-test */
 };
 
 struct signer {
@@ -36,6 +37,8 @@ struct signer {
     _Atomic uint64_t signatures; /* handed over */
     _Atomic uint64_t wrong_signatures;
     _Atomic unsigned in_flight;
+    _Atomic unsigned sessions;    /* signatures at once, as the device allows */
+    _Atomic int64_t signature_ns; /* smoothed time of one inside the device; 0: not known yet */
 
     pthread_mutex_t lock; /* the rest */
     struct signer_slot *slots;
@@ -65,5 +68,5 @@ void signer_fail_in_flight(struct signer *signer);
 
 /* True if the device hangs: nothing was answered for a whole deadline and a request is older than
  * that; or one of several sessions does: a request that was read (a later one was answered), and so
- * begun within its deadline if at all, has taken another since. A long queue alone is neither. */
+ * begun by its deadline if at all, has taken longer than a signature's since. A long queue alone is neither. */
 bool signer_is_stuck(struct signer *signer, int64_t now_ns);

@@ -45,7 +45,8 @@ struct wire_launch {
 };
 
 struct wire_ready {
-    uint32_t error_code; /* enum error_code; ERROR_NONE: `key` is valid and the signer serves */
+    uint32_t error_code; /* enum error_code; ERROR_NONE: the rest is valid and the signer serves */
+    uint32_t sessions;   /* that the device gave */
     char error[512];
     struct signer_key key;
 };

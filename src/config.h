@@ -34,6 +34,7 @@ struct config_signer {
     int64_t sessions;
     int64_t deadline_ms;
     int64_t queue;
+    int64_t queue_ms;
     bool session_copy;
     char **setenv; /* "NAME=value" */
     size_t setenv_count;

@@ -127,6 +127,10 @@ static const struct config_setting SETTINGS[] = {
     { "signer", "queue",
       "Signatures waiting at once; when full the next signer is asked, then the answer is 503.",
       NUMBER(1, 1024, "signatures", "128"), SIGNER_FIELD(queue) },
+    { "signer", "queue_ms",
+      "How long a signature waits for its turn at most, then the answer is 503. A queue that would "
+      "take longer, as signatures go at the moment, counts as full.",
+      NUMBER(10, 10000, "milliseconds", "500"), SIGNER_FIELD(queue_ms) },
     { "signer", "session_copy",
       "Sign from a session copy of the key (C_CopyObject): faster on SoftHSM2, not allowed by most "
       "devices.",

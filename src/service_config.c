@@ -33,6 +33,7 @@ static void fill_signers(struct service_config *out, const struct config *config
             .setenv_count = from->setenv_count,
             .sessions = (unsigned)from->sessions,
             .queue = (unsigned)from->queue,
+            .queue_ms = from->queue_ms,
             .deadline_ms = from->deadline_ms,
             .session_copy = from->session_copy,
         };

@@ -24,12 +24,14 @@ struct signer_options {
     size_t setenv_count;
     unsigned sessions;   /* signatures at once */
     unsigned queue;      /* signatures in flight at most, over it OVERLOADED */
+    int64_t queue_ms;    /* how long a signature waits for its turn at most, likewise */
     int64_t deadline_ms; /* a signature that takes longer gets the child killed */
     bool session_copy;
 };
 
-/* A request whose signature will not come: DEVICE_UNAVAILABLE or INTERNAL (refused by the
- * signer's own policy). Called by any thread, and possibly before signers_submit() returns. */
+/* A request whose signature will not come: DEVICE_UNAVAILABLE, OVERLOADED (its turn did not come in
+ * time) or INTERNAL (refused by the signer's own policy). Called by any thread, and possibly before
+ * signers_submit() returns. */
 typedef void signer_failed_fn(void *context, void *tag, enum error_code code);
 
 struct signers_options {
@@ -86,14 +88,16 @@ void signers_stop(struct signers *signers);
 /* Whether signer `index` may sign tokens; at first none may. Its self-tests go on without. */
 void signers_permit(struct signers *signers, size_t index, bool permitted);
 
-/* The signer to use now: the first that is permitted, up and not full. On true *key_out is valid
- * for good. Fails with DEVICE_UNAVAILABLE (none is up) or OVERLOADED (all that are up are full). */
+/* The signer to use now: the first that is permitted, up and not full. A queue that one more would
+ * have to wait in for longer than queue_ms, by the time that signatures took of late, is full, too.
+ * On true *key_out is valid for good. Fails with DEVICE_UNAVAILABLE (none is up) or OVERLOADED (all
+ * that are up are full). */
 MUST_CHECK bool signers_choose(struct signers *signers, size_t *index_out,
                                const struct signer_key **key_out, struct error *err);
 
 /* Sends the whole signing input (RFC 7515 5.1) to signer `index`. `tag` comes back with the
- * result. `deadline_ns` is monotonic: a signature not begun by then is not made. Does not block.
- * Fails as signers_choose() does; then there is no result. */
+ * result. `deadline_ns` is monotonic: a signature not begun by then, or within queue_ms, is not
+ * made. Does not block. Fails as signers_choose() does; then there is no result. */
 MUST_CHECK bool signers_submit(struct signers *signers, size_t index, const char *input,
                                size_t length, int64_t deadline_ns, void *tag, struct error *err);
 

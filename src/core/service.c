@@ -18,7 +18,9 @@ static void on_signer_failed(void *context, void *tag, enum error_code code)
 {
     (void)context;
     job_fail(tag, code,
-             code == ERROR_INTERNAL ? "the signer refused to sign" : "the signer went down");
+             code == ERROR_INTERNAL     ? "the signer refused to sign"
+             : code == ERROR_OVERLOADED ? "the signature's turn did not come in time"
+                                        : "the signer went down");
 }
 
 bool service_start(const struct service_options *options, struct service **service_out,

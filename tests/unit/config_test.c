@@ -467,6 +467,7 @@ static void test_defaults_are_as_documented(void)
     CU_ASSERT_EQUAL(config->signers[0].sessions, 2);
     CU_ASSERT_EQUAL(config->signers[0].deadline_ms, 1500);
     CU_ASSERT_EQUAL(config->signers[0].queue, 128);
+    CU_ASSERT_EQUAL(config->signers[0].queue_ms, 500);
     CU_ASSERT_FALSE(config->signers[0].session_copy);
     CU_ASSERT_EQUAL(config->signers[0].setenv_count, 0);
     CU_ASSERT_EQUAL(config->signers[0].line, 7);
