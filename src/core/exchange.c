@@ -117,8 +117,7 @@ static struct exchange *exchange_new(struct service *service, const struct diges
     return self;
 }
 
-/* Hands the exchange to a signer. On false it is still the caller's. */
-static bool submit(struct exchange *self, int64_t deadline_ns, struct error *err)
+static bool submit_once(struct exchange *self, int64_t deadline_ns, struct error *err)
 {
     struct signers *signers = self->service->signers;
     size_t index;
@@ -126,12 +125,25 @@ static bool submit(struct exchange *self, int64_t deadline_ns, struct error *err
     if (!signers_choose(signers, &index, &self->key, err)) {
         return false;
     }
+    self->token.length = 0;
     compose(self);
     if (self->token.overflowed || self->token.length > SIGNING_INPUT_MAX) {
         return fail(err, ERROR_INTERNAL, "a signing input of more than %d bytes",
                     SIGNING_INPUT_MAX);
     }
     return signers_submit(signers, index, self->buffer, self->token.length, deadline_ns, self, err);
+}
+
+/* Hands the exchange to a signer. Between the choice and the submission others may take the room that
+ * was seen, or the signer may go down: then it is the next signer's turn. On false the exchange is
+ * still the caller's. */
+static bool submit(struct exchange *self, int64_t deadline_ns, struct error *err)
+{
+    bool submitted = false;
+    for (size_t i = signers_count(self->service->signers); i > 0 && !submitted; i--) {
+        submitted = submit_once(self, deadline_ns, err);
+    }
+    return submitted;
 }
 
 /* What the outcome means for the code. */

@@ -1,7 +1,7 @@
 /*
- * Two signers, each with its token and its key: one killed, stopped, broken or locked under load. The
- * other takes over, nobody is told anything but 201 and 503, no code is burnt, and the first comes
- * back by itself.
+ * Two signers, each with its token and its key: one killed, stopped, broken, locked or slow under
+ * load. The other takes over, nobody is told anything but 201 and 503, no code is burnt, and the first
+ * comes back by itself.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #include "support/run.h"
 #include "support/uri.h"
 
-enum { LOAD_THREADS = 4, SETTLE_S = 30 * HEALTH_SLACK, RUN_S = 60, SOME = 20 };
+enum { LOAD_THREADS = 4, SETTLE_S = 30 * HEALTH_SLACK, RUN_S = 60, SOME = 20, CROWD = 24 };
 
 static struct {
     struct instance *instance;
@@ -206,6 +206,28 @@ static void test_a_locked_token_leaves_the_work_to_the_other(void)
     CU_ASSERT_EQUAL(signatures_of("second"), 1);
 }
 
+/* From its first self-test on it is known how slow it is. */
+static bool main_is_proven(const struct instance *instance)
+{
+    return health_metric(instance, "issuerd_signer_self_test_age_seconds{signer=\"main\"}") >= 0;
+}
+
+static void test_work_that_a_slow_device_has_no_room_for_goes_to_the_other(void)
+{
+    instance_set(fixture.instance, "signer main.sessions=1");
+    instance_set(fixture.instance, "signer main.queue_ms=250");
+    instance_set_faults(fixture.instance, "C_Sign delay_us=300000\n");
+    CU_ASSERT_TRUE_FATAL(
+        start()
+        && health_await(fixture.instance, main_is_proven, monotonic_ns() + SETTLE_S * NS_PER_S));
+    fixture.load = load_start(fixture.instance, CROWD);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.load);
+    CU_ASSERT_TRUE(main_signs_within(SETTLE_S));
+    CU_ASSERT_TRUE(signatures_of("second") > signatures_of("main"));
+    CU_ASSERT_EQUAL(load_stop(fixture.load)->refusals, 0);
+    CU_ASSERT_TRUE(agrees());
+}
+
 int main(void)
 {
     static CU_TestInfo tests[] = {
@@ -219,6 +241,8 @@ int main(void)
           test_a_device_that_hangs_is_stood_in_for_within_a_deadline },
         { "a locked token leaves the work to the other",
           test_a_locked_token_leaves_the_work_to_the_other },
+        { "work that a slow device has no room for goes to the other",
+          test_work_that_a_slow_device_has_no_room_for_goes_to_the_other },
         CU_TEST_INFO_NULL,
     };
     return run_suite("failover", set_up, tear_down, tests);
