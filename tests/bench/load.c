@@ -4,10 +4,13 @@
  * same engine: a template with slots of fixed width, and a table with the text for each slot.
  *
  *   load prepare  makes codes: POST /api/v1/authorizations, then approve on the admin listener
- *   load run      redeems them: each connection sends its next code as soon as it has its answer
+ *   load run      redeems them: each connection sends its next code as soon as it has its answer, or
+ *                 with --rate, codes come at even distances, whatever the server does; then the time
+ *                 of an answer counts from when its code came, waiting for a free connection or not
  *
  * `run` counts what was answered before the clock stopped, and as a token only a 201. It ends
- * with status 1 if any code got another answer, or none; also after the clock.
+ * with status 1 if any code got another answer, or none; also after the clock. With --refused a 503
+ * with Retry-After is no such answer: its code goes into that file.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -136,6 +139,15 @@ template_add(struct template *template, size_t slot_width, const char *format, .
 
 /* One exchange of many: what to send, where, and what to make of an answer. */
 
+struct answer {
+    const char *text; /* of the table, that the request had */
+    int status;
+    bool may_retry; /* Retry-After */
+    const char *body;
+    int64_t took_ns;
+    bool in_time;
+};
+
 struct job {
     const char *address; /* HOST:PORT */
     struct template template;
@@ -144,7 +156,8 @@ struct job {
     size_t end;
     size_t connections;
     int64_t duration_ns; /* 0: until all are answered */
-    void (*on_answer)(struct job *job, int status, const char *body, int64_t took_ns, bool in_time);
+    int64_t interval_ns; /* from one request to the next; 0: as soon as a connection is free */
+    void (*on_answer)(struct job *job, const struct answer *answer);
     void (*on_loss)(struct job *job); /* closed instead of answered */
     struct table *results;
     struct tally *tally;
@@ -153,11 +166,13 @@ struct job {
 struct connection {
     int fd;
     bool waiting; /* for an answer */
-    int64_t sent_ns;
+    const char *text;
+    int64_t due_ns;
     size_t received;
     size_t answer_length; /* 0: not known yet, the head is not complete */
     size_t body_start;
     int status;
+    bool may_retry;
     bool closes;
     char request[REQUEST_MAX];
     char answer[ANSWER_MAX + 1];
@@ -168,8 +183,11 @@ struct engine {
     struct sockaddr_in address;
     int epoll;
     struct connection *connections;
+    struct connection **idle;
+    size_t idle_count;
     size_t next;
     size_t waiting;
+    int64_t start_ns;
     int64_t stop_ns; /* INT64_MAX: no clock */
 };
 
@@ -209,6 +227,7 @@ static void connection_lost(struct engine *engine, struct connection *connection
     if (connection->waiting) {
         connection->waiting = false;
         engine->waiting--;
+        engine->idle[engine->idle_count++] = connection;
         engine->job->on_loss(engine->job);
     }
 }
@@ -220,20 +239,17 @@ static void connection_reopen(struct engine *engine, struct connection *connecti
 }
 
 /* The socket's buffer is empty, as the answer before is complete, so one send() takes it all. */
-static void send_next(struct engine *engine, struct connection *connection, int64_t now)
+static void send_request(struct engine *engine, struct connection *connection, int64_t due_ns)
 {
     const struct job *job = engine->job;
-    if (engine->next == job->end || now >= engine->stop_ns) {
-        return;
-    }
-    const char *text = table_at(job->texts, engine->next++);
+    connection->text = table_at(job->texts, engine->next++);
     for (size_t i = 0; i < job->template.slot_count; i++) {
-        memcpy(connection->request + job->template.slots[i], text, job->texts->width);
+        memcpy(connection->request + job->template.slots[i], connection->text, job->texts->width);
     }
     connection->received = 0;
     connection->answer_length = 0;
     connection->waiting = true;
-    connection->sent_ns = now;
+    connection->due_ns = due_ns;
     engine->waiting++;
     ssize_t sent = send(connection->fd, connection->request, job->template.length, MSG_NOSIGNAL);
     if (sent >= 0 && sent != (ssize_t)job->template.length) {
@@ -244,7 +260,25 @@ static void send_next(struct engine *engine, struct connection *connection, int6
     }
 }
 
-/* Status, Content-Length and whether the server closes, once the head is there. */
+/* When the next request comes; INT64_MAX: there is none. */
+static int64_t next_due_ns(const struct engine *engine, int64_t now)
+{
+    const struct job *job = engine->job;
+    int64_t due_ns = job->interval_ns == 0
+                       ? now
+                       : engine->start_ns + (int64_t)(engine->next - job->first) * job->interval_ns;
+    return engine->next < job->end && due_ns < engine->stop_ns ? due_ns : INT64_MAX;
+}
+
+static void send_due(struct engine *engine, int64_t now)
+{
+    int64_t due_ns = 0;
+    while (engine->idle_count > 0 && (due_ns = next_due_ns(engine, now)) <= now) {
+        send_request(engine, engine->idle[--engine->idle_count], due_ns);
+    }
+}
+
+/* Status, Content-Length, whether to try again and whether the server closes, once the head is there. */
 static void parse_head(struct connection *connection)
 {
     char *head = connection->answer;
@@ -262,6 +296,7 @@ static void parse_head(struct connection *connection)
     connection->body_start = (size_t)(end - head) + 4;
     connection->answer_length =
         connection->body_start + strtoul(length + strlen("\r\ncontent-length:"), NULL, 10);
+    connection->may_retry = strcasestr(head, "\r\nretry-after: ") != NULL;
     connection->closes = strcasestr(head, "\r\nconnection: close") != NULL;
     if (connection->status < 100 || connection->status >= STATUS_MAX
         || connection->answer_length > ANSWER_MAX) {
@@ -272,16 +307,21 @@ static void parse_head(struct connection *connection)
 
 static void finish_answer(struct engine *engine, struct connection *connection, int64_t now)
 {
-    struct job *job = engine->job;
+    const struct answer answer = { .text = connection->text,
+                                   .status = connection->status,
+                                   .may_retry = connection->may_retry,
+                                   .body = connection->answer + connection->body_start,
+                                   .took_ns = now - connection->due_ns,
+                                   .in_time = now <= engine->stop_ns };
     connection->answer[connection->answer_length] = '\0';
     connection->waiting = false;
     engine->waiting--;
-    job->on_answer(job, connection->status, connection->answer + connection->body_start,
-                   now - connection->sent_ns, now <= engine->stop_ns);
+    engine->job->on_answer(engine->job, &answer);
     if (connection->closes) {
         connection_reopen(engine, connection);
     }
-    send_next(engine, connection, now);
+    engine->idle[engine->idle_count++] = connection;
+    send_due(engine, now);
 }
 
 static void on_readable(struct engine *engine, struct connection *connection)
@@ -294,7 +334,7 @@ static void on_readable(struct engine *engine, struct connection *connection)
     if (got <= 0) {
         connection_lost(engine, connection);
         connection_reopen(engine, connection);
-        send_next(engine, connection, now_ns());
+        send_due(engine, now_ns());
         return;
     }
     connection->received += (size_t)got;
@@ -316,9 +356,11 @@ static void engine_open(struct engine *engine)
     engine->address = parse_address(job->address);
     engine->epoll = epoll_create1(EPOLL_CLOEXEC);
     engine->connections = allocate(job->connections, sizeof(struct connection));
+    engine->idle = allocate(job->connections, sizeof(struct connection *));
     for (size_t i = 0; i < job->connections; i++) {
         memcpy(engine->connections[i].request, job->template.text, job->template.length);
         connection_open(engine, &engine->connections[i]);
+        engine->idle[engine->idle_count++] = &engine->connections[i];
     }
 }
 
@@ -328,7 +370,16 @@ static void engine_close(struct engine *engine)
         close(engine->connections[i].fd);
     }
     free(engine->connections);
+    free(engine->idle);
     close(engine->epoll);
+}
+
+/* Until the next request comes, if there is a connection for it. */
+static int wait_ms(const struct engine *engine, int64_t now)
+{
+    int64_t until_ns = engine->idle_count > 0 ? next_due_ns(engine, now) : INT64_MAX;
+    int64_t silence_ns = now + SILENCE_MS * INT64_C(1000000);
+    return (int)(((until_ns < silence_ns ? until_ns : silence_ns) - now + 999999) / 1000000);
 }
 
 /* Runs the job until its clock stops or all is sent, then until what is under way is answered.
@@ -340,25 +391,28 @@ static int64_t run_job(struct job *job)
     struct epoll_event events[256];
 
     engine_open(&engine);
-    int64_t start_ns = now_ns();
+    int64_t now = now_ns();
+    int64_t heard_ns = now;
+    engine.start_ns = now;
     if (job->duration_ns > 0) {
-        engine.stop_ns = start_ns + job->duration_ns;
+        engine.stop_ns = now + job->duration_ns;
     }
-    for (size_t i = 0; i < job->connections; i++) {
-        send_next(&engine, &engine.connections[i], now_ns());
-    }
-    while (engine.waiting > 0) {
-        int count = epoll_wait(engine.epoll, events, 256, SILENCE_MS);
-        if (count == 0) {
-            die("%zu requests without an answer for %d ms", engine.waiting, SILENCE_MS);
-        }
+    send_due(&engine, now);
+    while (engine.waiting > 0 || next_due_ns(&engine, now) != INT64_MAX) {
+        int count = epoll_wait(engine.epoll, events, 256, wait_ms(&engine, now));
         for (int i = 0; i < count; i++) {
             on_readable(&engine, events[i].data.ptr);
         }
+        now = now_ns();
+        if (count > 0 || engine.waiting == 0) {
+            heard_ns = now;
+        } else if (now - heard_ns >= SILENCE_MS * INT64_C(1000000)) {
+            die("%zu requests without an answer for %d ms", engine.waiting, SILENCE_MS);
+        }
+        send_due(&engine, now);
     }
-    int64_t end_ns = now_ns();
     engine_close(&engine);
-    return (end_ns < engine.stop_ns ? end_ns : engine.stop_ns) - start_ns;
+    return (now < engine.stop_ns ? now : engine.stop_ns) - engine.start_ns;
 }
 
 /* load prepare */
@@ -369,9 +423,11 @@ struct options {
     const char *secret_file;
     const char *out;
     const char *codes;
+    const char *refused;
     size_t count;
     size_t connections;
     double seconds;
+    double rate; /* a second; 0: no rate */
     bool json;
 };
 
@@ -393,28 +449,25 @@ static const char *json_string(const char *body, const char *name, size_t *lengt
     return value;
 }
 
-static void take_string(struct job *job, int status, int wanted, const char *body, const char *name)
+static void take_string(struct job *job, const struct answer *answer, int wanted, const char *name)
 {
     size_t length = 0;
-    const char *value = status == wanted ? json_string(body, name, &length) : NULL;
+    const char *value = answer->status == wanted ? json_string(answer->body, name, &length) : NULL;
     if (value == NULL) {
-        die("prepare: %.40s... answered %d: %.300s", job->template.text, status, body);
+        die("prepare: %.40s... answered %d: %.300s", job->template.text, answer->status,
+            answer->body);
     }
     table_add(job->results, value, length);
 }
 
-static void take_id(struct job *job, int status, const char *body, int64_t took_ns, bool in_time)
+static void take_id(struct job *job, const struct answer *answer)
 {
-    (void)took_ns;
-    (void)in_time;
-    take_string(job, status, 201, body, "id");
+    take_string(job, answer, 201, "id");
 }
 
-static void take_code(struct job *job, int status, const char *body, int64_t took_ns, bool in_time)
+static void take_code(struct job *job, const struct answer *answer)
 {
-    (void)took_ns;
-    (void)in_time;
-    take_string(job, status, 200, body, "code");
+    take_string(job, answer, 200, "code");
 }
 
 static void refuse_loss(struct job *job)
@@ -532,24 +585,32 @@ static int prepare(const struct options *options)
 
 /* load run */
 
+struct latencies {
+    int64_t *ns;
+    size_t count;
+};
+
 struct tally {
-    size_t tokens;               /* 201 in time */
+    struct latencies tokens;     /* 201 in time */
+    struct latencies refusals;   /* 503 with Retry-After, if they are kept */
     size_t statuses[STATUS_MAX]; /* all other answers, whenever they came */
     size_t others;
     size_t lost;
-    int64_t *latencies_ns;
 };
 
-static void count_answer(struct job *job, int status, const char *body, int64_t took_ns,
-                         bool in_time)
+static void count_answer(struct job *job, const struct answer *answer)
 {
     struct tally *tally = job->tally;
-    (void)body;
-    if (status != 201) {
-        tally->statuses[status]++;
+    if (answer->status == 201) {
+        if (answer->in_time) {
+            tally->tokens.ns[tally->tokens.count++] = answer->took_ns;
+        }
+    } else if (answer->status == 503 && answer->may_retry && job->results != NULL) {
+        tally->refusals.ns[tally->refusals.count++] = answer->took_ns;
+        table_add(job->results, answer->text, job->texts->width);
+    } else {
+        tally->statuses[answer->status]++;
         tally->others++;
-    } else if (in_time) {
-        tally->latencies_ns[tally->tokens++] = took_ns;
     }
 }
 
@@ -588,11 +649,16 @@ static int compare_latencies(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static double percentile_ms(const struct tally *tally, size_t percent)
+static void sort(struct latencies *latencies)
 {
-    return tally->tokens == 0
+    qsort(latencies->ns, latencies->count, sizeof(int64_t), compare_latencies);
+}
+
+static double percentile_ms(const struct latencies *latencies, size_t percent)
+{
+    return latencies->count == 0
              ? 0.0
-             : (double)tally->latencies_ns[(tally->tokens - 1) * percent / 100] / 1e6;
+             : (double)latencies->ns[(latencies->count - 1) * percent / 100] / 1e6;
 }
 
 static double cpu_us(void)
@@ -613,21 +679,32 @@ static void print_field(bool json, const char *name, double value, int decimals)
     is_first = false;
 }
 
+static void print_refusals(bool json, const struct latencies *refusals)
+{
+    print_field(json, "refused", (double)refusals->count, 0);
+    print_field(json, "refused_p50_ms", percentile_ms(refusals, 50), 3);
+    print_field(json, "refused_p99_ms", percentile_ms(refusals, 99), 3);
+    print_field(json, "refused_max_ms", percentile_ms(refusals, 100), 3);
+}
+
 static void print_results(const struct options *options, const struct tally *tally,
                           int64_t elapsed_ns, bool ran_out, double load_cpu_us)
 {
     const bool json = options->json;
     const double seconds = (double)elapsed_ns / 1e9;
-    const double tokens = (double)tally->tokens;
+    const double tokens = (double)tally->tokens.count;
     char name[16];
 
     print_field(json, "connections", (double)options->connections, 0);
     print_field(json, "seconds", seconds, 3);
     print_field(json, "tokens", tokens, 0);
     print_field(json, "tokens_per_s", tokens / seconds, 1);
-    print_field(json, "p50_ms", percentile_ms(tally, 50), 3);
-    print_field(json, "p99_ms", percentile_ms(tally, 99), 3);
-    print_field(json, "max_ms", percentile_ms(tally, 100), 3);
+    print_field(json, "p50_ms", percentile_ms(&tally->tokens, 50), 3);
+    print_field(json, "p99_ms", percentile_ms(&tally->tokens, 99), 3);
+    print_field(json, "max_ms", percentile_ms(&tally->tokens, 100), 3);
+    if (options->refused != NULL) {
+        print_refusals(json, &tally->refusals);
+    }
     print_field(json, "load_cpu_us", tokens > 0 ? load_cpu_us / tokens : 0.0, 1);
     print_field(json, "ran_out", ran_out ? 1.0 : 0.0, 0);
     print_field(json, "lost", (double)tally->lost, 0);
@@ -644,14 +721,18 @@ static void print_results(const struct options *options, const struct tally *tal
 static int run(const struct options *options)
 {
     struct table codes = read_codes(options->codes, options->count > 0 ? options->count : SIZE_MAX);
-    struct tally tally = { .latencies_ns = allocate(codes.count, sizeof(int64_t)) };
+    struct table refused = table_new(codes.count);
+    struct tally tally = { .tokens.ns = allocate(codes.count, sizeof(int64_t)),
+                           .refusals.ns = allocate(codes.count, sizeof(int64_t)) };
     struct job job = { .address = options->public_address,
                        .texts = &codes,
                        .end = codes.count,
                        .connections = options->connections,
                        .duration_ns = (int64_t)(options->seconds * 1e9),
+                       .interval_ns = options->rate > 0 ? (int64_t)(1e9 / options->rate) : 0,
                        .on_answer = count_answer,
                        .on_loss = count_loss,
+                       .results = options->refused != NULL ? &refused : NULL,
                        .tally = &tally };
     add_post(&job.template, codes.width, "/api/v1/tokens", job.address, "",
              "{\"authorization_code\":\"" SLOT "\"}", 1);
@@ -663,9 +744,15 @@ static int run(const struct options *options)
     if (ran_out) {
         fprintf(stderr, "load: the codes ran out after %.3f s\n", (double)elapsed_ns / 1e9);
     }
-    qsort(tally.latencies_ns, tally.tokens, sizeof(int64_t), compare_latencies);
+    sort(&tally.tokens);
+    sort(&tally.refusals);
     print_results(options, &tally, elapsed_ns, ran_out, load_cpu_us);
-    free(tally.latencies_ns);
+    if (options->refused != NULL) {
+        write_codes(options->refused, &refused);
+    }
+    free(tally.tokens.ns);
+    free(tally.refusals.ns);
+    free(refused.text);
     free(codes.text);
     return tally.others == 0 && tally.lost == 0 ? 0 : 1;
 }
@@ -675,7 +762,7 @@ static _Noreturn void usage(void)
     fputs("usage: load prepare --public HOST:PORT --admin HOST:PORT --secret-file FILE --count N\n"
           "                    --connections C --out FILE\n"
           "       load run --public HOST:PORT --codes FILE --connections C\n"
-          "                [--seconds S] [--count N] [--json]\n",
+          "                [--seconds S] [--count N] [--rate N] [--refused FILE] [--json]\n",
           stderr);
     exit(2);
 }
@@ -691,6 +778,8 @@ static struct options parse_options(int argc, char **argv)
         { "count", required_argument, NULL, 'n' },
         { "connections", required_argument, NULL, 'c' },
         { "seconds", required_argument, NULL, 's' },
+        { "rate", required_argument, NULL, 'r' },
+        { "refused", required_argument, NULL, 'x' },
         { "json", no_argument, NULL, 'j' },
         { NULL, 0, NULL, 0 },
     };
@@ -722,6 +811,12 @@ static struct options parse_options(int argc, char **argv)
         case 's':
             options.seconds = strtod(optarg, NULL);
             break;
+        case 'r':
+            options.rate = strtod(optarg, NULL);
+            break;
+        case 'x':
+            options.refused = optarg;
+            break;
         case 'j':
             options.json = true;
             break;
@@ -730,7 +825,7 @@ static struct options parse_options(int argc, char **argv)
         }
     }
     if (optind != argc || options.public_address == NULL || options.connections < 1
-        || options.connections > CONNECTIONS_MAX || options.seconds < 0) {
+        || options.connections > CONNECTIONS_MAX || options.seconds < 0 || options.rate < 0) {
         usage();
     }
     return options;

@@ -10,13 +10,9 @@
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-build=$root/build
 rounds=3 raw_s=3 http_s=5 json=0 session_copy=no
-softhsm=/usr/lib/softhsm/libsofthsm2.so
-work='' server=''
-
-say() { echo "bench: $*" >&2; }
-die() { say "$*"; exit 1; }
+# shellcheck source=SCRIPTDIR/server.sh
+. "$root/tests/bench/server.sh"
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -29,57 +25,10 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-stop_server() {
-    [ -n "$server" ] || return 0
-    kill "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
-    server=''
-}
-
-finish() {
-    status=$?
-    stop_server
-    [ -z "$work" ] || rm -rf "$work"
-    exit $status
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# field NAME: the value of NAME=VALUE in the line on stdin.
-field() { tr ' ' '\n' | sed -n "s/^$1=//p"; }
-
 # record CASE METRIC AT VALUE: one line for report.awk.
 record() { echo "$*" >>"$work/results"; }
 
-# calculate EXPRESSION
-calculate() { awk "BEGIN { print $1 }"; }
-
-build_programs() {
-    [ -f "$build/CMakeCache.txt" ] || cmake -S "$root" -B "$build" >&2
-    if grep -Eq '^SANITIZE:[A-Z]+=(ON|thread|address)' "$build/CMakeCache.txt"; then
-        die "$build is built with sanitizers: measure another one"
-    fi
-    cmake --build "$build" -j 2 >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; exit 1; }
-    build=$(cd "$build" && pwd)
-    load=$build/tests/bench/load
-    raw_sign=$build/tests/bench/raw_sign
-}
-
-# Makes token, ES256 key, PIN and client secret, and shows once that a token verifies.
-make_instance() {
-    instance=$work/instance
-    "$root/provisioning/quickstart.sh" --no-install --dir "$instance" --port 0 --admin-port 0 \
-        --alg ES256 --build-dir "$build" >"$work/quickstart.log" 2>&1 \
-        || { cat "$work/quickstart.log" >&2; die "quickstart.sh failed"; }
-    export SOFTHSM2_CONF="$instance/softhsm2.conf"
-    cp "$build/tests/faults/pkcs11_shim.so" "$work/shim.so"
-    echo 'C_Sign delay_us=5000' >"$work/shim.control"
-    export SHIM_MODULE="$softhsm" SHIM_CONTROL="$work/shim.control"
-}
-
-# write_config CASE: sets module, object, algorithm too. The settings that are not here are the
-# defaults: every signature is verified, every commit is synced.
+# write_config CASE: sets module, object, algorithm too.
 write_config() {
     module=$softhsm object=issuerd-es256 algorithm=ES256 signer_lines="session_copy = $session_copy"
     case $1 in
@@ -87,59 +36,9 @@ write_config() {
     slow)
         module=$work/shim.so
         signer_lines="sessions = 16
-setenv = SHIM_MODULE=$SHIM_MODULE
-setenv = SHIM_CONTROL=$SHIM_CONTROL" ;;
+$shim_lines" ;;
     esac
-    cat >"$work/$1.conf" <<END
-[issuer]
-url = http://127.0.0.1
-environment = development
-[public]
-listen = 127.0.0.1:0
-[admin]
-listen = 127.0.0.1:0
-client_secret_file = $instance/client-secret
-[store]
-url = sqlite:$work/$1.db
-[tokens]
-code_lifetime_s = 600
-[log]
-level = warning
-[signer bench]
-uri = pkcs11:token=issuerd;object=$object?module-path=$module&pin-source=file:$instance/pin
-algorithm = $algorithm
-setenv = SOFTHSM2_CONF=$SOFTHSM2_CONF
-$signer_lines
-END
-}
-
-# start_server CASE: sets server, signer, public, admin.
-start_server() {
-    "$build/issuerd" --config "$work/$1.conf" >"$work/ready" 2>"$work/$1.log" &
-    server=$!
-    tries=0
-    until grep -q '^issuerd ready:' "$work/ready"; do
-        tries=$((tries + 1))
-        if [ $tries -gt 100 ] || ! kill -0 "$server" 2>/dev/null; then
-            cat "$work/$1.log" >&2
-            die "issuerd did not become ready ($1)"
-        fi
-        sleep 0.1
-    done
-    public=$(sed -n 's|.* public http://\([^ ]*\).*|\1|p' "$work/ready")
-    admin=$(sed -n 's|.* admin http://\([^ ]*\).*|\1|p' "$work/ready")
-    signer=$(child_of "$server")
-    [ -n "$signer" ] || die "issuerd has no signer process"
-}
-
-# child_of PID: the first process whose parent is PID (/proc/PID/stat, field 4).
-child_of() {
-    cat /proc/[0-9]*/stat 2>/dev/null | awk -v parent="$1" '$4 == parent { print $1; exit }'
-}
-
-# cpu_us PID: user and system time so far. Names of ours have no spaces, so fields count.
-cpu_us() {
-    awk -v hertz="$(getconf CLK_TCK)" '{ printf "%.0f", ($14 + $15) / hertz * 1e6 }' "/proc/$1/stat"
+    print_config "$1" "$module" "$object" "$algorithm" "$signer_lines" >"$work/$1.conf"
 }
 
 peak_mb() { awk '/^VmHWM:/ { printf "%.2f", $2 / 1024 }' "/proc/$1/status"; }
@@ -150,12 +49,6 @@ measure_raw() {
         --pin-file "$instance/pin" --algorithm "$algorithm" --sessions "$2" --seconds $raw_s \
         ${3:+"$3"})
     record "$1" "raw${3:+_copy}" "$2" "$(echo "$line" | field per_second)"
-}
-
-# prepare_codes COUNT
-prepare_codes() {
-    "$load" prepare --public "$public" --admin "$admin" --secret-file "$instance/client-secret" \
-        --count "$1" --connections 64 --out "$work/codes" >"$work/prepare.log"
 }
 
 # redeem CASE CONNECTIONS: sets line. Any answer but 201 ends the benchmark.
@@ -214,10 +107,9 @@ run_case() {
     stop_server
 }
 
-# Not /tmp: where that is memory, syncing a commit costs nothing.
-work=$(mktemp -d /var/tmp/issuerd-bench.XXXXXX)
+make_work_directory
 build_programs
-make_instance
+make_instance 5000
 for case in ES256 RS256 slow; do run_case $case; done
 awk -v json=$json -v rounds=$rounds -v cores="$(nproc)" -v copy="$session_copy" \
     -v place="$(stat -f -c %T "$work")" -f "$root/tests/bench/report.awk" "$work/results"
