@@ -28,6 +28,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 dir=quickstart build=$root/build install=yes serve=no
 port='' admin_port='' alg=''
 settings=()
+# shellcheck source=provisioning/ini.sh
+. "$root/provisioning/ini.sh"
 
 # --- saying what happens: on stdout, but --serve leaves that to issuerd's one line ---
 
@@ -212,18 +214,6 @@ setenv = SOFTHSM2_CONF=$dir/softhsm2.conf
 END
 }
 
-ini_get() { # ini_get FILE SECTION NAME
-    section=$2 name=$3 awk '
-        /^[ \t]*\[/ { here = $0; sub(/^[ \t]*\[/, "", here); sub(/\].*/, "", here); next }
-        here != ENVIRON["section"] || !match($0, /^[ \t]*[^ \t=;#][^=]*=/) { next }
-        {
-            key = substr($0, 1, RLENGTH - 1); value = substr($0, RLENGTH + 1)
-            gsub(/^[ \t]+|[ \t]+$/, "", key)
-            sub(/[ \t];.*/, "", value); gsub(/^[ \t]+|[ \t]+$/, "", value)
-            if (key == ENVIRON["name"]) { print value; exit }
-        }' "$1"
-}
-
 # ini_set FILE SECTION NAME VALUE: in the section's place of that name, else at its end, else in a
 # new section. setenv may stand several times: there the variable's name counts as well.
 ini_set() {
@@ -318,7 +308,7 @@ ensure_active() {
         select(.on_device and (.state == "generated" or .state == "published")) | .kid')
     [ -z "$kid" ] || step "key: activating it without the wait for verifiers' caches" \
         "$dir/key.log" \
-        issuerctl keys activate "$kid" --emergency "quickstart: nobody has the old JWK Set"
+        issuerctl keys activate --emergency "quickstart: nobody has the old JWK Set" -- "$kid"
 }
 
 ensure_key() {
