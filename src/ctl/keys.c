@@ -144,6 +144,7 @@ static void print_entry_json(const struct entry *entry)
     }
     if (entry->err.code != ERROR_NONE) {
         add_member(&text, "error", error_line(&entry->err).text);
+        text_add(&text, entry->err.code == ERROR_KEY_NOT_FOUND ? ",\"is_missing\":true" : "");
     }
     text_add(&text, "}");
     printf("%s", buffer);

@@ -5,10 +5,12 @@
 #include "core/service.h"
 
 struct ctl_options {
-    const char *algorithm;   /* keys generate; NULL: as configured */
-    const char *so_pin_file; /* token init */
-    const char *emergency;   /* keys activate, retire: the reason; NULL: none */
-    unsigned rsa_bits;       /* keys generate; 0: the default */
+    const char *algorithm;    /* keys generate; NULL: as configured */
+    const char *so_pin_file;  /* token init */
+    const char *emergency;    /* keys activate, retire: the reason; NULL: none */
+    unsigned rsa_bits;        /* keys generate; 0: the default */
+    const char *evidence_dir; /* keys evidence; NULL: "evidence", beside the store */
+    const char *ak_name;      /* keys evidence: the attestation key's, in hex; NULL: any */
     bool json;
 };
 

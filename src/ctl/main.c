@@ -1,10 +1,12 @@
 /* issuerctl: the operator's tool. What touches a device runs in the signer process, as ever. */
+#include "ctl/evidence.h"
 #include "ctl/keys.h"
 
 #include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sysexits.h>
 
 #include "base/log.h"
@@ -19,6 +21,8 @@ enum {
     OPTION_RSA_BITS,
     OPTION_SO_PIN_FILE,
     OPTION_EMERGENCY,
+    OPTION_EVIDENCE_DIR,
+    OPTION_AK_NAME,
     WORDS_MAX = 4,
 };
 
@@ -38,6 +42,26 @@ static bool parse_rsa_bits(const char *text, unsigned *bits_out)
 
     *bits_out = (unsigned)bits;
     return end != text && *end == '\0' && bits >= 2048 && bits <= 4096 && bits % 8 == 0;
+}
+
+/* An object's Name by SHA-256 (TPM 2.0 Part 1 16): 0x000b, then 32 bytes. */
+static bool is_ak_name(const char *text)
+{
+    return strlen(text) == 68 && strspn(text, "0123456789abcdefABCDEF") == 68
+        && strncasecmp(text, "000b", 4) == 0;
+}
+
+static bool is_command(const struct arguments *arguments, const char *first, const char *second,
+                       size_t words)
+{
+    return arguments->word_count == words && strcmp(arguments->words[0], first) == 0
+        && strcmp(arguments->words[1], second) == 0;
+}
+
+/* Evidence is checked far from the server too, where there is no configuration of it. */
+static bool needs_configuration(const struct arguments *arguments)
+{
+    return !is_command(arguments, "keys", "evidence", 3) || arguments->options.evidence_dir == NULL;
 }
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -66,6 +90,15 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
             argp_error(state, "--emergency: say why it cannot wait");
         }
         return 0;
+    case OPTION_EVIDENCE_DIR:
+        arguments->options.evidence_dir = value;
+        return 0;
+    case OPTION_AK_NAME:
+        arguments->options.ak_name = value;
+        if (!is_ak_name(value)) {
+            argp_error(state, "--ak-name: 68 hexadecimal digits, the first 000b");
+        }
+        return 0;
     case OPTION_RSA_BITS:
         if (!parse_rsa_bits(value, &arguments->options.rsa_bits)) {
             argp_error(state, "--rsa-bits: 2048 to 4096, a multiple of 8");
@@ -81,7 +114,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         if (arguments->word_count == 0) {
             argp_usage(state);
         }
-        if (arguments->config == NULL) {
+        if (arguments->config == NULL && needs_configuration(arguments)) {
             argp_error(state, "which configuration? --config FILE");
         }
         return 0;
@@ -103,13 +136,19 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
           "keys activate, retire, destroy: do not wait; the reason is kept in the store", 0 },
         { "so-pin-file", OPTION_SO_PIN_FILE, "FILE", 0,
           "token init: where the security officer's PIN is", 0 },
+        { "evidence-dir", OPTION_EVIDENCE_DIR, "DIR", 0,
+          "keys evidence: where it is (default: \"evidence\", beside the store); then no "
+          "configuration is needed",
+          0 },
+        { "ak-name", OPTION_AK_NAME, "HEX", 0,
+          "keys evidence: the Name of the TPM's attestation key, as it was enrolled", 0 },
         { .name = NULL },
     };
     static const struct argp argp = {
         .options = options,
         .parser = parse_option,
         .args_doc = "keys list\nkeys generate SIGNER\nkeys publish KID\nkeys activate KID\n"
-                    "keys retire KID\nkeys destroy KID\ntoken init SIGNER",
+                    "keys retire KID\nkeys destroy KID\nkeys evidence KID\ntoken init SIGNER",
         .doc = "issuerctl shows and makes the keys of issuerd.\v"
                "A key's life: generated, published (in the JWK Set), active (signs), retiring (its "
                "tokens live), retired, destroyed. keys list shows each key's state, opens it on "
@@ -118,21 +157,27 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
                "extractable. keys publish puts a key into the JWK Set; keys activate lets it sign, "
                "once every verifier has had the time to see it; keys retire ends that, and the key "
                "leaves the JWK Set by itself when its last token has expired. keys destroy deletes "
-               "a retired key from its device. KID may be shortened to what is unique. A running "
-               "issuerd follows within a second.\n\ntoken init initialises a free slot "
+               "a retired key from its device. KID may be shortened to what is unique; one that "
+               "begins with a hyphen is written after --. A running "
+               "issuerd follows within a second.\n\nkeys evidence checks what "
+               "provisioning/pkcs11-key.sh or tpm-key.sh wrote of a key, without its device: of a "
+               "TPM's the attestation, of a PKCS#11 token's no more than that the kid is right. It "
+               "says what is proven and what is not.\n\ntoken init initialises a free slot "
                "(SoftHSM2; with an HSM use its vendor's tool).\n\n"
-               "Exit status: 0 done, 1 the keyring's rules refuse it, 64 wrong arguments, 69 the "
+               "Exit status: 0 done, 1 the keyring's rules refuse it or the evidence does not "
+               "hold, 64 wrong arguments, 69 the "
                "device or the store refused or failed, 78 wrong configuration.",
     };
     argp_err_exit_status = EX_USAGE;
     (void)argp_parse(&argp, argc, argv, 0, NULL, arguments_out);
 }
 
-static bool is_command(const struct arguments *arguments, const char *first, const char *second,
-                       size_t words)
+static int check_evidence(const struct service_options *service, const struct arguments *arguments)
 {
-    return arguments->word_count == words && strcmp(arguments->words[0], first) == 0
-        && strcmp(arguments->words[1], second) == 0;
+    char directory[4096];
+
+    (void)snprintf(directory, sizeof(directory), "%s/evidence", service->signers.state_dir);
+    return keys_evidence(directory, arguments->words[2], &arguments->options);
 }
 
 static int run_command(const struct service_options *service, const struct arguments *arguments)
@@ -156,6 +201,9 @@ static int run_command(const struct service_options *service, const struct argum
     if (is_command(arguments, "keys", "generate", 3)) {
         return keys_generate(service, arguments->words[2], &arguments->options);
     }
+    if (is_command(arguments, "keys", "evidence", 3)) {
+        return check_evidence(service, arguments);
+    }
     if (is_command(arguments, "token", "init", 3)) {
         return token_init(service, arguments->words[2], &arguments->options);
     }
@@ -173,6 +221,10 @@ int main(int argc, char **argv)
 
     log_set_level(LOG_LEVEL_WARNING);
     parse_arguments(argc, argv, &arguments);
+    if (!needs_configuration(&arguments)) {
+        return keys_evidence(arguments.options.evidence_dir, arguments.words[2],
+                             &arguments.options);
+    }
     if (!config_load(arguments.config, &config, &problems)) {
         config_print_problems(stderr, arguments.config, &problems);
         config_problems_clear(&problems);

@@ -37,16 +37,19 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
         may["store"]  = "^(base|store)/"
         may["core"]   = "^(base|jose|core)/|^hsm/signer[.]h$|^store/store[.]h$"
         may["http"]   = "^(base|core|http)/"
-        may["top"]    = "^(base|jose|store|core|http|ctl)/|^[a-z_]+[.]h$|^" client "$"
+        # issuerctl reads what a TPM said, without one.
+        may["top"]    = "^(base|jose|store|core|http|ctl)/|^[a-z_]+[.]h$|^" client "$|" \
+            "^hsm/tpm_(public|signature)[.]h$"
 
         # Which files may include a foreign library: its headers, then its hosts.
-        guest["^openssl/"]          = "^src/base/(digest|error|secret)[.]c$|/jose/|^hsm/"
-        guest["^cjson/|^cJSON[.]h"] = "/jose/|/http/|^hsm/lint[.]c$"
+        evidence = "^src/ctl/evidence[.]c$"
+        guest["^openssl/"]          = "^src/base/(digest|error|secret)[.]c$|/jose/|^hsm/|" evidence
+        guest["^cjson/|^cJSON[.]h"] = "/jose/|/http/|^hsm/lint[.]c$|" evidence
         guest["^microhttpd"]        = "^src/http/"
         guest["^sqlite3"]           = "^src/store/sqlite[.]c$"
         guest["^libpq|^postgresql/"] = "^src/store/postgresql[.]c$"
         guest["^libp11|^p11-kit|^pkcs11"] = "^hsm/pkcs11"
-        guest["^tss2/"]             = "^hsm/tpm"
+        guest["^tss2/"]             = "^hsm/tpm|" evidence
         guest["^ini[.]h|^systemd/"] = "^src/[^/]*$|^src/ctl/"
         guest["^uriparser/"]        = "^src/base/uri[.]c$"
         guest["^CUnit/"]            = "^$"

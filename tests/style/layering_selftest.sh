@@ -76,6 +76,10 @@ allowed src/main.c "config.h"
 allowed src/config.c <ini.h>
 allowed src/ctl/main.c "hsm/signer.h"
 refused src/ctl/main.c "hsm/key_provider.h"
+allowed src/ctl/evidence.c "hsm/tpm_public.h"
+allowed src/ctl/evidence.c <tss2/tss2_mu.h>
+refused src/ctl/keys.c <tss2/tss2_mu.h>
+refused src/core/service.c "hsm/tpm_public.h"
 refused src/main.c "hsm/pkcs11.h"
 refused src/main.c <microhttpd.h>
 refused src/core/service.c <ini.h>
