@@ -43,7 +43,7 @@ static void set_up(void)
     instance_set(fixture.instance, "tokens.code_lifetime_s=300");
     instance_set(fixture.instance, "log.level=debug");
     instance_set(fixture.instance, "signer main.sessions=1");
-    instance_set(fixture.instance, "signer main.queue_ms=300");
+    instance_set(fixture.instance, "signer main.queue_ms=500");
     instance_set(fixture.instance, "signer main.deadline_ms=%d", 1500 * HEALTH_SLACK);
 }
 
@@ -116,10 +116,9 @@ static void redeem_all_at_once(void)
     (void)pthread_barrier_destroy(&fixture.barrier);
 }
 
-/* Some have their token, the rest was told to come again, and then has its token, too. */
+/* Who has no token yet was told to come again, and then has one, too. */
 static void check_burst(void)
 {
-    CU_ASSERT_TRUE(fixture.issued > 0);
     CU_ASSERT_TRUE(fixture.refused > 0);
     CU_ASSERT_EQUAL(fixture.issued + fixture.refused, BURST);
     CU_ASSERT_EQUAL(ledger_entries(fixture.instance), fixture.issued);
@@ -138,9 +137,10 @@ static void check_burst(void)
 
 static void test_what_a_slow_device_would_be_late_with_is_refused_at_once(void)
 {
-    instance_set_faults(fixture.instance, "C_Sign delay_us=200000\n");
+    instance_set_faults(fixture.instance, "C_Sign delay_us=300000\n");
     CU_ASSERT_TRUE_FATAL(start() && make_codes());
     redeem_all_at_once();
+    CU_ASSERT_TRUE(fixture.issued > 0);
     CU_ASSERT_TRUE(instance_has_logged(fixture.instance, "queue is full"));
     check_burst();
 }
@@ -149,7 +149,7 @@ static void test_what_waits_for_too_long_behind_a_slow_signature_is_refused(void
 {
     CU_ASSERT_TRUE_FATAL(start() && make_codes()); /* a fast device, for all that is known */
     instance_set_faults(fixture.instance, "C_Sign delay_us=700000\n");
-    redeem_all_at_once();
+    redeem_all_at_once(); /* all of it may be late: behind a self-test */
     CU_ASSERT_TRUE(instance_has_logged(fixture.instance, "did not come in time"));
     check_burst();
 }
