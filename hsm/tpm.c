@@ -6,7 +6,7 @@
  * broken connection takes away is connected afresh, once or twice; for the rest the process ends
  * and its supervisor starts it afresh.
  *
- * The HMAC session is neither salted nor bound: an authorization value of 32 random bytes, as
+ * The HMAC session is neither salted nor bound: an authorization value of 192 random bits, as
  * provisioning/tpm-key.sh makes it, cannot be guessed from what crosses the bus.
  */
 #include "hsm/key_provider.h"

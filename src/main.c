@@ -71,7 +71,7 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
         .options = options,
         .parser = parse_option,
         .doc = "issuerd trades single-use authorization codes for JWT access tokens whose "
-               "signing key never leaves a PKCS#11 HSM.\v"
+               "signing key never leaves a PKCS#11 HSM or a TPM 2.0.\v"
                "SIGTERM ends it: what is in flight is finished within 10 s. Exit status: 0 ended "
                "by a signal, 64 wrong arguments, 78 wrong configuration, 70 anything else.",
     };
