@@ -41,8 +41,8 @@ enum { SIGNATURES_MAX = 2 };
 
 struct signing {
     struct signature signature;
-    uint32_t sign_ns; /* the device's part, of the last */
-    uint32_t wrong;   /* thrown away */
+    int64_t sign_ns; /* the device's part, of the last */
+    uint32_t wrong;  /* thrown away */
 };
 
 /* Nothing leaves that does not verify. A device that errs once is asked once more; one that errs
@@ -55,7 +55,7 @@ static bool sign_and_verify(unsigned worker, struct jws_verifier *verifier, cons
         if (!key->provider->sign(key, worker, input, length, &signing->signature, err)) {
             return false;
         }
-        signing->sign_ns = (uint32_t)(monotonic_ns() - start_ns);
+        signing->sign_ns = monotonic_ns() - start_ns;
         if (jws_verify(verifier, input, length, &signing->signature)) {
             return true;
         }

@@ -68,9 +68,9 @@ enum wire_status { WIRE_SIGNED = 1, WIRE_LATE, WIRE_REFUSED, WIRE_FAILED };
 
 struct wire_answer {
     uint64_t id;
+    int64_t sign_ns; /* the device's part */
     uint32_t status;
-    uint32_t sign_ns; /* the device's part */
-    uint32_t wrong;   /* signatures that did not verify, and were thrown away */
+    uint32_t wrong; /* signatures that did not verify, and were thrown away */
     uint32_t length;
     uint8_t signature[WIRE_SIGNATURE_MAX]; /* `length` bytes are sent */
 };
