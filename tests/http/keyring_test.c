@@ -70,9 +70,19 @@ static void tear_down(void)
 static const struct program_result *keys(const char *step, const char *what, const char *option,
                                          const char *value)
 {
-    const char *argv[] = { "issuerctl", "--config", instance_conf_path(fixture.instance),
-                           "keys",      step,       what,
-                           option,      value,      NULL };
+    const char *argv[10] = { "issuerctl", "--config", instance_conf_path(fixture.instance) };
+    size_t count = 3;
+
+    if (option != NULL) {
+        argv[count++] = option;
+    }
+    if (option != NULL && value != NULL) {
+        argv[count++] = value;
+    }
+    argv[count++] = "--"; /* a kid may begin with a hyphen */
+    argv[count++] = "keys";
+    argv[count++] = step;
+    argv[count] = what;
     return program_run(argv, RUN_S);
 }
 
@@ -98,7 +108,7 @@ struct kid {
 /* A member of the key that the signer has now, as keys list --json gives it; "": none. */
 static struct kid member_of_signer(const char *signer, const char *name)
 {
-    const struct program_result *result = keys("list", "--json", NULL, NULL);
+    const struct program_result *result = keys("list", NULL, "--json", NULL);
     cJSON *list = cJSON_Parse(result->output);
     const cJSON *entry;
     struct kid found = { "" };
