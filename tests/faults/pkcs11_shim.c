@@ -1,13 +1,7 @@
 /*
  * A PKCS#11 module that stands in front of another one and misbehaves on command: the slow HSM of
- * the benchmark, the broken HSM of the fault tests. From the environment it takes
- *
- *   SHIM_MODULE   the real module (required)
- *   SHIM_CONTROL  a file of faults; read again when it changes (looked at every 2 ms at most), so
- *                 replace it by rename(2). Counting starts afresh then. No file: no faults.
- *   SHIM_LOG      a file that gets a line "C_Login pid=71 rv=0xa0" for each call of a LOGGED function
- *
- * A line of faults names a function and what befalls its calls; several lines for one function add up:
+ * the benchmark, the broken HSM of the fault tests. SHIM_MODULE, in the environment, is the real
+ * module; fault_rules.h tells what SHIM_CONTROL and SHIM_LOG are, and how a fault is written:
  *
  *   C_Sign delay_us=5000             takes 5 ms longer
  *   C_Sign rv=0x30 after=10 count=1  ten calls pass, one fails with CKR_DEVICE_ERROR, the rest pass
@@ -22,23 +16,18 @@
  * run, as PKCS#11 wants the operation over whatever C_Sign returns (but CKR_BUFFER_TOO_SMALL);
  * "skip" leaves it active, as some modules do. For a function that begins something (a login, a
  * session, an operation) it is the other way about: a refusal leaves nothing behind unless "finish"
- * asks for "done, but reported as failed". An error of the real function is never hidden. A line that
- * cannot be read ends the process: no test may pass because its fault was misspelt.
+ * asks for "done, but reported as failed". An error of the real function is never hidden.
  *
- * Threads: any. The lock is held to look up and count faults, never over a delay or a real call.
+ * Threads: any. No lock is held over a delay.
  */
+#include "fault_rules.h"
+
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <p11-kit/pkcs11.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 /* clang-format off */
 
@@ -83,46 +72,22 @@
       (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key),                  \
       (session, mechanism, key))
 
-/* C_Sign has a wrapper of its own: it can also flip a bit. */
-#define FUNCTIONS(X) PLAIN_FUNCTIONS(X) X(C_Sign, ENDS, SILENT, , )
-
 #define FUNCTION_ENUM(name, effect, logged, parameters, arguments) FUNCTION_##name,
-#define FUNCTION_ROW(name, effect, logged, parameters, arguments) { #name, (effect), (logged) },
+#define FUNCTION_ROW(name, effect, logged, parameters, arguments)                                  \
+    [FUNCTION_##name] = { #name, (effect), (logged), FAULT_CLOSE_SESSIONS | FAULT_LOGOUT },
 
 /* clang-format on */
 
-enum function_effect { BEGINS, ENDS };
-enum { SILENT = false, LOGGED = true };
-enum function { FUNCTIONS(FUNCTION_ENUM) FUNCTION_COUNT };
+enum function { PLAIN_FUNCTIONS(FUNCTION_ENUM) FUNCTION_C_Sign, FUNCTION_COUNT };
 
-static const struct {
-    const char *name;
-    enum function_effect effect;
-    bool logged;
-} functions[FUNCTION_COUNT] = { FUNCTIONS(FUNCTION_ROW) };
-
-/* What befalls one call. */
-struct fault {
-    uint64_t delay_us;
-    CK_RV rv; /* CKR_OK: none */
-    bool skip;
-    bool hang;
-    bool abort;
-    bool flip;
-    bool close_sessions;
-    bool logout;
+static const struct fault_function functions[FUNCTION_COUNT] = {
+    PLAIN_FUNCTIONS(FUNCTION_ROW)
+        /* It has a wrapper of its own: it can also flip a bit. */
+        [FUNCTION_C_Sign] = { "C_Sign", ENDS, SILENT,
+                              FAULT_CLOSE_SESSIONS | FAULT_LOGOUT | FAULT_FLIP },
 };
 
-/* A line of the control file. It befalls calls [after, after + count) of its function. */
-struct rule {
-    enum function function;
-    struct fault fault;
-    uint64_t after;
-    uint64_t count;
-    uint64_t calls; /* seen so far */
-};
-
-enum { RULES_MAX = 64, LINE_MAX_LENGTH = 256, LOOK_EVERY_NS = 2000000 };
+static const struct fault_shim description = { "pkcs11_shim", "rv", functions, FUNCTION_COUNT };
 
 static struct {
     pthread_once_t once;
@@ -132,161 +97,9 @@ static struct {
     /* Held by every real call, exclusively to take sessions away: SoftHSM2 crashes if one of them is
      * signing just then. */
     pthread_rwlock_t calls;
+} shim = { .once = PTHREAD_ONCE_INIT, .calls = PTHREAD_RWLOCK_INITIALIZER };
 
-    pthread_mutex_t lock; /* over all below */
-    int64_t looked_ns;
-    struct stat read_as; /* the control file when it was last read */
-    struct rule rules[RULES_MAX];
-    size_t rule_count;
-} shim = { .once = PTHREAD_ONCE_INIT,
-           .calls = PTHREAD_RWLOCK_INITIALIZER,
-           .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static _Noreturn void give_up(const char *what, const char *detail)
-{
-    fprintf(stderr, "pkcs11_shim: %s: %s\n", what, detail);
-    abort();
-}
-
-/* The control file. */
-
-static uint64_t parse_number(const char *word, const char *line)
-{
-    char *end = NULL;
-    uint64_t number = strtoull(word, &end, 0);
-    if (end == word || *end != '\0') {
-        give_up("no number in the fault", line);
-    }
-    return number;
-}
-
-static enum function parse_function(const char *word, const char *line)
-{
-    for (int i = 0; i < FUNCTION_COUNT; i++) {
-        if (strcmp(functions[i].name, word) == 0) {
-            return (enum function)i;
-        }
-    }
-    give_up("a fault for a function that is not wrapped", line);
-}
-
-static void parse_word(struct rule *rule, const char *word, const char *line)
-{
-    const char *equals = strchr(word, '=');
-    const char *value = equals == NULL ? "" : equals + 1;
-    size_t length = (size_t)(value - word);
-
-    if (strcmp(word, "hang") == 0) {
-        rule->fault.hang = true;
-    } else if (strcmp(word, "abort") == 0) {
-        rule->fault.abort = true;
-    } else if (strcmp(word, "flip") == 0 && rule->function == FUNCTION_C_Sign) {
-        rule->fault.flip = true;
-    } else if (strcmp(word, "close_sessions") == 0) {
-        rule->fault.close_sessions = true;
-    } else if (strcmp(word, "logout") == 0) {
-        rule->fault.logout = true;
-    } else if (strcmp(word, "skip") == 0) {
-        rule->fault.skip = true;
-    } else if (strcmp(word, "finish") == 0) {
-        rule->fault.skip = false;
-    } else if (equals != NULL && strncmp(word, "rv=", length) == 0) {
-        rule->fault.rv = (CK_RV)parse_number(value, line);
-    } else if (equals != NULL && strncmp(word, "delay_us=", length) == 0) {
-        rule->fault.delay_us = parse_number(value, line);
-    } else if (equals != NULL && strncmp(word, "after=", length) == 0) {
-        rule->after = parse_number(value, line);
-    } else if (equals != NULL && strncmp(word, "count=", length) == 0) {
-        rule->count = parse_number(value, line);
-    } else {
-        give_up("a word that is no fault", line);
-    }
-}
-
-static void parse_rule(const char *line)
-{
-    char words[LINE_MAX_LENGTH];
-    char *rest = NULL;
-    snprintf(words, sizeof(words), "%s", line);
-    const char *word = strtok_r(words, " \t", &rest);
-    if (word == NULL || word[0] == '#') {
-        return;
-    }
-    if (shim.rule_count == RULES_MAX) {
-        give_up("more faults than there is room for", line);
-    }
-    struct rule *rule = &shim.rules[shim.rule_count++];
-    *rule = (struct rule){ .function = parse_function(word, line), .count = UINT64_MAX };
-    rule->fault.skip = functions[rule->function].effect == BEGINS;
-    while ((word = strtok_r(NULL, " \t", &rest)) != NULL) {
-        parse_word(rule, word, line);
-    }
-    /* Without an error to report there is nothing to skip for. */
-    rule->fault.skip = rule->fault.skip && rule->fault.rv != CKR_OK;
-}
-
-static void read_rules(const char *path)
-{
-    char line[LINE_MAX_LENGTH];
-    shim.rule_count = 0;
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return;
-    }
-    while (fgets(line, sizeof(line), file) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        parse_rule(line);
-    }
-    fclose(file);
-}
-
-static bool is_same_file(const struct stat *a, const struct stat *b)
-{
-    return a->st_ino == b->st_ino && a->st_size == b->st_size
-        && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
-static void look_at_control(void)
-{
-    const char *path = getenv("SHIM_CONTROL");
-    struct timespec now;
-    struct stat found = { 0 };
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    if (path == NULL || (shim.looked_ns != 0 && now_ns - shim.looked_ns < LOOK_EVERY_NS)) {
-        return;
-    }
-    shim.looked_ns = now_ns;
-    (void)stat(path, &found); /* a missing file is all zeros: a change like another */
-    if (!is_same_file(&found, &shim.read_as)) {
-        shim.read_as = found;
-        read_rules(path);
-    }
-}
-
-/* One call. */
-
-static void fault_add(struct fault *sum, const struct fault *fault)
-{
-    sum->delay_us += fault->delay_us;
-    if (fault->rv != CKR_OK) {
-        sum->rv = fault->rv;
-        sum->skip = fault->skip;
-    }
-    sum->hang = sum->hang || fault->hang;
-    sum->abort = sum->abort || fault->abort;
-    sum->flip = sum->flip || fault->flip;
-    sum->close_sessions = sum->close_sessions || fault->close_sessions;
-    sum->logout = sum->logout || fault->logout;
-}
-
-static void wait_out(uint64_t delay_us)
-{
-    struct timespec left = { .tv_sec = (time_t)(delay_us / 1000000),
-                             .tv_nsec = (long)(delay_us % 1000000 * 1000) };
-    while (nanosleep(&left, &left) != 0) {
-    }
-}
+/* ---- one call ---- */
 
 static void log_out(CK_SLOT_ID slot)
 {
@@ -305,14 +118,14 @@ static void take_sessions_away(const struct fault *fault)
     CK_ULONG count = sizeof(slots) / sizeof(slots[0]);
 
     if (shim.real->C_GetSlotList(CK_TRUE, slots, &count) != CKR_OK) {
-        give_up("cannot list the slots", "C_GetSlotList");
+        fault_give_up(&description, "cannot list the slots", "C_GetSlotList");
     }
     pthread_rwlock_wrlock(&shim.calls);
     for (CK_ULONG i = 0; i < count; i++) {
-        if (fault->logout) {
+        if ((fault->modes & FAULT_LOGOUT) != 0) {
             log_out(slots[i]);
         }
-        if (fault->close_sessions) {
+        if ((fault->modes & FAULT_CLOSE_SESSIONS) != 0) {
             (void)shim.real->C_CloseAllSessions(slots[i]);
         }
     }
@@ -322,55 +135,23 @@ static void take_sessions_away(const struct fault *fault)
 /* Counts the call and does what happens before the real function, if it is to be reached at all. */
 static struct fault fault_begin(enum function function)
 {
-    struct fault sum = { .rv = CKR_OK };
-
-    pthread_mutex_lock(&shim.lock);
-    look_at_control();
-    for (struct rule *rule = shim.rules; rule < shim.rules + shim.rule_count; rule++) {
-        if (rule->function != function) {
-            continue;
-        }
-        uint64_t call = rule->calls++;
-        if (call >= rule->after && call - rule->after < rule->count) {
-            fault_add(&sum, &rule->fault);
-        }
+    struct fault fault = fault_befall(&description, function);
+    if ((fault.modes & (FAULT_CLOSE_SESSIONS | FAULT_LOGOUT)) != 0) {
+        take_sessions_away(&fault);
     }
-    pthread_mutex_unlock(&shim.lock);
-
-    if (sum.abort) {
-        abort();
-    }
-    while (sum.hang) {
-        pause();
-    }
-    if (sum.delay_us > 0) {
-        wait_out(sum.delay_us);
-    }
-    if (sum.close_sessions || sum.logout) {
-        take_sessions_away(&sum);
-    }
-    return sum;
+    return fault;
 }
 
-static void log_call(enum function function, CK_RV rv)
+static bool is_skipped(const struct fault *fault)
 {
-    const char *path = getenv("SHIM_LOG");
-    if (path == NULL || !functions[function].logged) {
-        return;
-    }
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    if (fd == -1
-        || dprintf(fd, "%s pid=%d rv=0x%lx\n", functions[function].name, getpid(), rv) < 0) {
-        give_up("cannot write to SHIM_LOG", path);
-    }
-    close(fd);
+    return (fault->modes & FAULT_SKIP) != 0;
 }
 
 /* What the caller is told, given what the real function returned. */
 static CK_RV fault_end(enum function function, const struct fault *fault, CK_RV rv)
 {
-    CK_RV reported = rv == CKR_OK ? fault->rv : rv;
-    log_call(function, reported);
+    CK_RV reported = rv == CKR_OK ? (CK_RV)fault->code : rv;
+    fault_log_call(&description, function, reported);
     return reported;
 }
 
@@ -379,7 +160,7 @@ static CK_RV fault_end(enum function function, const struct fault *fault, CK_RV 
     {                                                                                              \
         struct fault fault = fault_begin(FUNCTION_##name);                                         \
         pthread_rwlock_rdlock(&shim.calls);                                                        \
-        CK_RV rv = fault.skip ? CKR_OK : shim.real->name arguments;                                \
+        CK_RV rv = is_skipped(&fault) ? CKR_OK : shim.real->name arguments;                        \
         pthread_rwlock_unlock(&shim.calls);                                                        \
         return fault_end(FUNCTION_##name, &fault, rv);                                             \
     }
@@ -394,16 +175,17 @@ static CK_RV shim_C_Sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data
     }
     struct fault fault = fault_begin(FUNCTION_C_Sign);
     pthread_rwlock_rdlock(&shim.calls);
-    CK_RV rv =
-        fault.skip ? CKR_OK : shim.real->C_Sign(session, data, data_length, signature, length);
+    CK_RV rv = is_skipped(&fault)
+                 ? CKR_OK
+                 : shim.real->C_Sign(session, data, data_length, signature, length);
     pthread_rwlock_unlock(&shim.calls);
-    if (fault.flip && !fault.skip && rv == CKR_OK) {
+    if ((fault.modes & FAULT_FLIP) != 0 && !is_skipped(&fault) && rv == CKR_OK) {
         signature[*length / 2] ^= 1;
     }
     return fault_end(FUNCTION_C_Sign, &fault, rv);
 }
 
-/* The module. */
+/* ---- the module ---- */
 
 static CK_RV shim_C_GetFunctionList(CK_FUNCTION_LIST **list_out);
 
@@ -426,8 +208,9 @@ static void load_real_module(void)
     shim.list = *real;
     shim.list.C_GetFunctionList = shim_C_GetFunctionList;
 #define INSTALL(name, effect, logged, parameters, arguments) shim.list.name = shim_##name;
-    FUNCTIONS(INSTALL)
+    PLAIN_FUNCTIONS(INSTALL)
 #undef INSTALL
+    shim.list.C_Sign = shim_C_Sign;
 }
 
 static CK_RV shim_C_GetFunctionList(CK_FUNCTION_LIST **list_out)

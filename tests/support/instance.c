@@ -55,7 +55,7 @@ static const char *require_variable(const char *name)
 {
     const char *value = getenv(name);
     if (value == NULL) {
-        fprintf(stderr, "instance: %s is not set; run by with_softhsm.sh\n", name);
+        fprintf(stderr, "instance: %s is not set; run by with_DEVICE.sh\n", name);
         exit(2);
     }
     return value;
@@ -191,7 +191,9 @@ struct instance *instance_new(const char *const *settings)
     instance_set(self, "admin.client_secret_file=%s", secret_path);
     instance_set(self, "store.url=sqlite:%s", self->store_path);
     instance_set(self, "signer main.uri=%s", require_variable("TEST_KEY_URI"));
-    instance_set(self, "signer main.setenv=SOFTHSM2_CONF=%s", require_variable("SOFTHSM2_CONF"));
+    if (getenv("SOFTHSM2_CONF") != NULL) {
+        instance_set(self, "signer main.setenv=SOFTHSM2_CONF=%s", getenv("SOFTHSM2_CONF"));
+    }
 #ifdef SANITIZED
     instance_set(self,
                  "signer main.deadline_ms=10000"); /* slow is not what these tests are about */
@@ -476,15 +478,31 @@ char *key_uri_through(const char *module)
     return other;
 }
 
+static void name_shim_files(struct instance *self)
+{
+    instance_set_faults(self, "");
+    instance_set(self, "signer main.setenv=SHIM_CONTROL=%s", self->control_path);
+    instance_set(self, "signer main.setenv=SHIM_LOG=%s", self->shim_log_path);
+}
+
 void instance_use_shim(struct instance *self)
 {
     scoped(release_memory) char *uri = key_uri_through(require_variable("TEST_SHIM"));
 
-    instance_set_faults(self, "");
     instance_set(self, "signer main.uri=%s", uri);
     instance_set(self, "signer main.setenv=SHIM_MODULE=%s", require_variable("TEST_MODULE"));
-    instance_set(self, "signer main.setenv=SHIM_CONTROL=%s", self->control_path);
-    instance_set(self, "signer main.setenv=SHIM_LOG=%s", self->shim_log_path);
+    name_shim_files(self);
+}
+
+void instance_use_tcti_shim(struct instance *self, bool password)
+{
+    const char *uri = require_variable("TEST_KEY_URI");
+    const char *inner = strstr(uri, "tcti=") + strlen("tcti=");
+
+    instance_set(self, "signer main.uri=%.*s%s:%s%s", (int)(inner - uri), uri,
+                 uri_path(require_variable("TEST_TCTI_SHIM")).text, inner,
+                 password ? "&auth=password" : "");
+    name_shim_files(self);
 }
 
 void instance_set_faults(struct instance *self, const char *lines)

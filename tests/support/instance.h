@@ -1,6 +1,6 @@
 /*
  * A real issuerd with a real token: started in a directory of its own under TEST_DIR, with ports
- * that the kernel chooses. Run by tests/support/with_softhsm.sh; TEST_ISSUERD is the program,
+ * that the kernel chooses. Run by tests/support/with_DEVICE.sh; TEST_ISSUERD is the program,
  * TEST_SHIM, for those who use it, tests/faults/pkcs11_shim.c.
  *
  * Threads: one, and the same one for start and stop: the server dies with the thread it came from.
@@ -69,6 +69,10 @@ char *key_uri_through(const char *module);
 
 /* Puts tests/faults/pkcs11_shim.c between the signer "main" and SoftHSM2. */
 void instance_use_shim(struct instance *instance);
+
+/* Puts tests/faults/tcti_shim.c (TEST_TCTI_SHIM) between the signer "main" and its TPM; `password`: with
+ * auth=password in its URI. */
+void instance_use_tcti_shim(struct instance *instance, bool password);
 
 /* What the shim does from now on, by lines of its control file; "": nothing. It looks every 2 ms. */
 void instance_set_faults(struct instance *instance, const char *lines);
