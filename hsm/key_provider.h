@@ -53,6 +53,10 @@ typedef MUST_CHECK bool key_sign_fn(struct device_key *key, unsigned worker, con
 /* Logs out, wipes and frees. */
 typedef void key_close_fn(struct device_key *key);
 
+/* Before the process ends with workers at work: waits, not for long, while one does what must not be
+ * cut short, and lets none begin it. NULL: there is nothing of the kind. */
+typedef void key_quiesce_fn(struct device_key *key);
+
 /* Generates the key pair that the URI names inside the device: private, sensitive, never
  * extractable, sign only. Fails with ERROR_CONFLICT if there is one already. NULL: not offered. */
 typedef MUST_CHECK bool key_generate_fn(const struct key_options *options,
@@ -71,6 +75,7 @@ struct key_provider {
     key_open_fn *open;
     key_sign_fn *sign;
     key_close_fn *close;
+    key_quiesce_fn *quiesce;
     key_generate_fn *generate;
     key_destroy_fn *destroy;
     token_init_fn *init_token;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -23,11 +24,13 @@ enum {
     SESSIONS_BESIDE = 2, /* the anchor, and libp11's own */
     PSS_SALT = 32,       /* RFC 7518 3.5: as long as the hash */
     TRIES_MAX = 3,       /* of one signature */
+    QUIESCE_MS = 500,
 };
 
 static key_open_fn pkcs11_open;
 static key_sign_fn pkcs11_sign;
 static key_close_fn pkcs11_close;
+static key_quiesce_fn pkcs11_quiesce;
 static key_destroy_fn pkcs11_destroy;
 
 const struct key_provider pkcs11_provider = {
@@ -35,6 +38,7 @@ const struct key_provider pkcs11_provider = {
     .open = pkcs11_open,
     .sign = pkcs11_sign,
     .close = pkcs11_close,
+    .quiesce = pkcs11_quiesce,
     .generate = pkcs11_generate,
     .destroy = pkcs11_destroy,
     .init_token = pkcs11_init_token,
@@ -59,6 +63,16 @@ DEFINE_RELEASE(release_signer, struct pkcs11_signer, signer_free)
 static void pkcs11_close(struct device_key *key)
 {
     signer_free((struct pkcs11_signer *)key);
+}
+
+/* SoftHSM2 writes its token's file anew at each login: one that is cut short leaves no token. */
+static void pkcs11_quiesce(struct device_key *key)
+{
+    struct pkcs11_signer *self = (struct pkcs11_signer *)key;
+    const struct timespec until =
+        timespec_from_ns(monotonic_ns() + QUIESCE_MS * (int64_t)NS_PER_MS);
+
+    (void)pthread_mutex_clocklock(&self->lock, CLOCK_MONOTONIC, &until);
 }
 
 /* How many workers the token has sessions for. CK_EFFECTIVELY_INFINITE is 0. */

@@ -124,6 +124,9 @@ static bool receive_request(struct wire_request *request)
 _Noreturn static void die(const struct error *err)
 {
     log_error(LOG_LEVEL_ERROR, "signer.device_failed", err, "signer=%s", launch.name);
+    if (key->provider->quiesce != NULL) {
+        key->provider->quiesce(key);
+    }
     _exit(EX_TEMPFAIL); /* no exit handlers: a module in trouble may hang or crash in its own */
 }
 

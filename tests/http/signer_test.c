@@ -341,6 +341,47 @@ static void test_a_hang_now_and_then_burns_no_code(void)
     check_fault_that_passes("C_Sign hang after=40 count=1\n");
 }
 
+/* Lines with "BEFORE pid=PID AFTER". */
+static unsigned count_in_shim_log(const char *before, pid_t pid, const char *after)
+{
+    scoped(release_memory) char *line = NULL;
+    char text[64];
+    size_t size = 0;
+    unsigned count = 0;
+    FILE *file = fopen(instance_shim_log_path(fixture.instance), "r");
+
+    (void)snprintf(text, sizeof(text), "%s pid=%d %s", before, pid, after);
+    while (file != NULL && getline(&line, &size, file) >= 0) {
+        count += strstr(line, text) != NULL;
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return count;
+}
+
+static bool has_died(const struct instance *instance)
+{
+    return instance_has_logged(instance, "signer.died");
+}
+
+/* One worker finds its login gone, and begins another, which takes a while; then another worker finds
+ * the device gone. */
+static void test_a_signer_that_gives_up_lets_a_login_come_to_its_end(void)
+{
+    CU_ASSERT_TRUE_FATAL(start() && start_load());
+    const pid_t signer = instance_signer_pid(fixture.instance);
+    CU_ASSERT_EQUAL(count_in_shim_log("C_Login", signer, "rv=0x0"), 1);
+    instance_set_faults(fixture.instance, "C_Sign close_sessions times=1\n"
+                                          "C_Login delay_us=300000 times=1\n"
+                                          "C_SignInit rv=0x32 delay_us=100000 after=1 times=1\n");
+    CU_ASSERT_TRUE(health_await(fixture.instance, has_died, heal_deadline()));
+    CU_ASSERT_EQUAL(count_in_shim_log("fault", signer, "C_Login"), 1);
+    CU_ASSERT_EQUAL(count_in_shim_log("C_Login", signer, "rv=0x0"), 2);
+    CU_ASSERT_TRUE(make_code() && redeems_by(heal_deadline()));
+    CU_ASSERT_TRUE(agrees(1));
+}
+
 static void test_a_slow_device_is_slow_and_nothing_else(void)
 {
     CU_ASSERT_TRUE_FATAL(start());
@@ -384,6 +425,8 @@ int main(void)
           test_a_wrong_bit_now_and_then_never_leaves_and_nobody_notices },
         { "a crash now and then burns no code", test_a_crash_now_and_then_burns_no_code },
         { "a hang now and then burns no code", test_a_hang_now_and_then_burns_no_code },
+        { "a signer that gives up lets a login come to its end",
+          test_a_signer_that_gives_up_lets_a_login_come_to_its_end },
         { "a slow device is slow and nothing else", test_a_slow_device_is_slow_and_nothing_else },
         CU_TEST_INFO_NULL,
     };
