@@ -69,19 +69,26 @@ const struct http_reply *api_approve(const struct instance *instance, struct htt
     return reply;
 }
 
-bool api_make_code(const struct instance *instance, const char *scope,
-                   char code_out[static API_CODE_SIZE])
+bool api_make_named_code(const struct instance *instance, const char *scope,
+                         char id_out[static API_ID_SIZE], char code_out[static API_CODE_SIZE])
 {
     struct http_client *public_client = http_connect(instance_public_port(instance));
     struct http_client *admin_client = http_connect(instance_admin_port(instance));
-    char id[API_ID_SIZE];
 
-    const bool is_made = api_create(public_client, id)
-                      && reply_member(api_approve(instance, admin_client, id, HOLDER_DID, scope),
-                                      "code", code_out, API_CODE_SIZE);
+    const bool is_made =
+        api_create(public_client, id_out)
+        && reply_member(api_approve(instance, admin_client, id_out, HOLDER_DID, scope), "code",
+                        code_out, API_CODE_SIZE);
     http_close(public_client);
     http_close(admin_client);
     return is_made;
+}
+
+bool api_make_code(const struct instance *instance, const char *scope,
+                   char code_out[static API_CODE_SIZE])
+{
+    char id[API_ID_SIZE];
+    return api_make_named_code(instance, scope, id, code_out);
 }
 
 const struct http_reply *api_redeem(struct http_client *client, const char *code)

@@ -54,6 +54,10 @@ const struct http_reply *api_approve(const struct instance *instance,
 bool api_make_code(const struct instance *instance, const char *scope,
                    char code_out[static API_CODE_SIZE]);
 
+/* The same, with the id of the authorization it is for. */
+bool api_make_named_code(const struct instance *instance, const char *scope,
+                         char id_out[static API_ID_SIZE], char code_out[static API_CODE_SIZE]);
+
 /* POST /api/v1/tokens. */
 const struct http_reply *api_redeem(struct http_client *public_client, const char *code);
 

@@ -15,13 +15,18 @@ enum { THREADS_MAX = 32, PAUSE_US = 3000, RETRY_US = 50000, PATIENCE_S = 30 };
 
 struct load {
     const struct instance *instance;
+    struct load_options options;
     char *jwks;
     pthread_t threads[THREADS_MAX];
     unsigned thread_count; /* 0: stopped */
     _Atomic bool stopping;
     _Atomic unsigned issued;
+    _Atomic unsigned refused; /* codes */
 
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* over the rest */
+    int64_t marked_ns;
+    int64_t calm_ns; /* when the first of `calm` came */
+    unsigned calm;   /* tokens in a row since the mark and the last refusal */
     struct load_book book;
 };
 
@@ -43,44 +48,87 @@ static bool is_refusal(const struct http_reply *reply)
     return reply->status == 503 && after != NULL && atoi(after) > 0;
 }
 
+/* A request that was sent before the mark says nothing of the time after it, unless it failed. */
+static void note_calm(struct load *self, bool issued, int64_t sent_ns)
+{
+    pthread_mutex_lock(&self->lock);
+    if (!issued) {
+        self->calm = 0;
+    } else if (sent_ns >= self->marked_ns && self->calm++ == 0) {
+        self->calm_ns = monotonic_ns();
+    }
+    pthread_mutex_unlock(&self->lock);
+}
+
+static void note_token(struct load_code *code, const char *token)
+{
+    cJSON *claims = token_part(token, 1);
+    const char *jti = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(claims, "jti"));
+
+    code->token = sha256(token, strlen(token));
+    (void)snprintf(code->jti, sizeof(code->jti), "%s", jti != NULL ? jti : "");
+    cJSON_Delete(claims);
+}
+
 static enum load_outcome judge(struct load *self, const struct http_reply *reply,
-                               struct digest *token_out)
+                               struct load_code *code)
 {
     char token[API_TOKEN_SIZE];
 
     if (reply->status == 0) {
         return LOAD_UNANSWERED;
     }
-    if (!is_token_reply(reply, token) || !token_verifies(token, self->jwks)) {
-        fprintf(stderr, "load: status %d: %s\n", reply->status, reply->body);
-        return LOAD_WRONG;
+    if (is_token_reply(reply, token)) {
+        note_token(code, token);
+        if (token_verifies(token, self->jwks)) {
+            return LOAD_ISSUED;
+        }
     }
-    *token_out = sha256(token, strlen(token));
-    return LOAD_ISSUED;
+    fprintf(stderr, "load: status %d: %s\n", reply->status, reply->body);
+    return LOAD_WRONG;
 }
 
-static void redeem(struct load *self, struct load_code *code, int64_t *slowest_ns_out)
+static bool is_given_up(struct load *self)
 {
-    const int64_t give_up_ns = monotonic_ns() + PATIENCE_S * NS_PER_S;
+    const unsigned every = self->options.give_up_every;
+    return every != 0 && atomic_fetch_add(&self->refused, 1) % every == 0;
+}
+
+/* One request. True if the code is to be asked for again. */
+static bool redeem_once(struct load *self, struct http_client *client, struct load_code *code)
+{
+    const int64_t sent_ns = monotonic_ns();
+    const struct http_reply *reply = api_redeem(client, code->code);
+
+    code->last_ns = monotonic_ns();
+    code->last_status = reply->status;
+    code->first_ns = code->first_ns == 0 ? sent_ns : code->first_ns;
+    if (code->last_ns - sent_ns > code->slowest_ns) {
+        code->slowest_ns = code->last_ns - sent_ns;
+    }
+    const bool refused = is_refusal(reply);
+    code->refusals += refused;
+    if (refused && code->last_ns - code->first_ns < PATIENCE_S * NS_PER_S) {
+        note_calm(self, false, sent_ns);
+        code->outcome = LOAD_GIVEN_UP;
+        return code->refusals > 1 || !is_given_up(self);
+    }
+    code->outcome = judge(self, reply, code);
+    note_calm(self, code->outcome == LOAD_ISSUED, sent_ns);
+    return false;
+}
+
+static void redeem(struct load *self, struct load_code *code)
+{
     struct http_client *client = http_connect(instance_public_port(self->instance));
 
-    *slowest_ns_out = 0;
-    for (;;) {
-        const int64_t start_ns = monotonic_ns();
-        const struct http_reply *reply = api_redeem(client, code->code);
-        const int64_t took_ns = monotonic_ns() - start_ns;
-        *slowest_ns_out = took_ns > *slowest_ns_out ? took_ns : *slowest_ns_out;
-        if (!is_refusal(reply) || start_ns > give_up_ns) {
-            code->outcome = judge(self, reply, &code->token);
-            break;
-        }
-        code->refusals++;
+    while (redeem_once(self, client, code)) {
         (void)usleep(RETRY_US);
     }
     http_close(client);
 }
 
-static void enter(struct load *self, const struct load_code *code, int64_t slowest_ns)
+static void enter(struct load *self, const struct load_code *code)
 {
     struct load_book *book = &self->book;
 
@@ -89,7 +137,9 @@ static void enter(struct load *self, const struct load_code *code, int64_t slowe
     book->unanswered += code->outcome == LOAD_UNANSWERED;
     book->wrong += code->outcome == LOAD_WRONG;
     book->refusals += code->refusals;
-    book->slowest_ns = slowest_ns > book->slowest_ns ? slowest_ns : book->slowest_ns;
+    if (code->slowest_ns > book->slowest_ns) {
+        book->slowest_ns = code->slowest_ns;
+    }
     if (book->count < LOAD_CODES_MAX) {
         book->codes[book->count++] = *code;
     }
@@ -104,28 +154,29 @@ static void *work(void *argument)
 
     while (!atomic_load(&self->stopping)) {
         struct load_code code = { .refusals = 0 };
-        int64_t slowest_ns = 0;
-        if (!api_make_code(self->instance, NULL, code.code)) {
+        if (!api_make_named_code(self->instance, NULL, code.authorization, code.code)) {
             break;
         }
-        redeem(self, &code, &slowest_ns);
-        enter(self, &code, slowest_ns);
-        (void)usleep(PAUSE_US);
+        redeem(self, &code);
+        enter(self, &code);
+        (void)usleep(self->options.pause_us);
     }
     return NULL;
 }
 
 /* ---- the whole ---- */
 
-struct load *load_start(const struct instance *instance, unsigned threads)
+struct load *load_start_with(const struct instance *instance, const struct load_options *options)
 {
     struct load *self = xcalloc(1, sizeof(*self));
 
     self->instance = instance;
+    self->options = *options;
     self->jwks = fetch_jwks(instance);
     self->book.codes = xcalloc(LOAD_CODES_MAX, sizeof(*self->book.codes));
     pthread_mutex_init(&self->lock, NULL);
-    while (self->jwks != NULL && self->thread_count < threads && self->thread_count < THREADS_MAX
+    while (self->jwks != NULL && self->thread_count < options->threads
+           && self->thread_count < THREADS_MAX
            && pthread_create(&self->threads[self->thread_count], NULL, work, self) == 0) {
         self->thread_count++;
     }
@@ -136,9 +187,31 @@ struct load *load_start(const struct instance *instance, unsigned threads)
     return self;
 }
 
+struct load *load_start(const struct instance *instance, unsigned threads)
+{
+    const struct load_options options = { .threads = threads, .pause_us = PAUSE_US };
+    return load_start_with(instance, &options);
+}
+
 unsigned load_issued(const struct load *self)
 {
     return atomic_load(&self->issued);
+}
+
+void load_mark(struct load *self)
+{
+    pthread_mutex_lock(&self->lock);
+    self->marked_ns = monotonic_ns();
+    self->calm = 0;
+    pthread_mutex_unlock(&self->lock);
+}
+
+int64_t load_calm_ns(struct load *self, unsigned tokens)
+{
+    pthread_mutex_lock(&self->lock);
+    const int64_t calm_ns = self->calm >= tokens ? self->calm_ns - self->marked_ns : -1;
+    pthread_mutex_unlock(&self->lock);
+    return calm_ns;
 }
 
 const struct load_book *load_stop(struct load *self)
@@ -161,4 +234,46 @@ void load_free(struct load *self)
     free(self->book.codes);
     free(self->jwks);
     free(self);
+}
+
+/* ---- the transcript ---- */
+
+static void write_hex(FILE *file, const char *name, const struct digest *digest)
+{
+    fprintf(file, "\"%s\":\"", name);
+    for (size_t i = 0; i < sizeof(digest->bytes); i++) {
+        fprintf(file, "%02x", digest->bytes[i]);
+    }
+    fputs("\",", file);
+}
+
+static void write_code(FILE *file, unsigned number, const struct load_code *code)
+{
+    static const char *const outcomes[] = {
+        [LOAD_ISSUED] = "issued",
+        [LOAD_GIVEN_UP] = "given up",
+        [LOAD_UNANSWERED] = "unanswered",
+        [LOAD_WRONG] = "wrong",
+    };
+    const struct digest hash = sha256(code->code, strlen(code->code));
+
+    fprintf(file, "{\"case\":%u,\"authorization\":\"%s\",", number, code->authorization);
+    write_hex(file, "code_sha256", &hash);
+    fprintf(file, "\"refusals\":%u,\"last_status\":%d,\"outcome\":\"%s\",", code->refusals,
+            code->last_status, outcomes[code->outcome]);
+    if (code->jti[0] != '\0') {
+        write_hex(file, "token_sha256", &code->token);
+        fprintf(file, "\"jti\":\"%s\",", code->jti);
+    }
+    fprintf(file, "\"verified\":%s,\"first_ms\":%lld,\"last_ms\":%lld,\"slowest_ms\":%lld}\n",
+            code->outcome == LOAD_ISSUED ? "true" : "false",
+            (long long)(code->first_ns / NS_PER_MS), (long long)(code->last_ns / NS_PER_MS),
+            (long long)(code->slowest_ns / NS_PER_MS));
+}
+
+void load_write_transcript(const struct load_book *book, unsigned number, FILE *file)
+{
+    for (unsigned i = 0; i < book->count; i++) {
+        write_code(file, number, &book->codes[i]);
+    }
 }

@@ -11,20 +11,34 @@
 #include "support/instance.h"
 
 #include <stdint.h>
+#include <stdio.h>
 
 enum { LOAD_CODES_MAX = 20000 };
 
 enum load_outcome {
     LOAD_ISSUED,     /* a token that verifies, perhaps after some 503s */
+    LOAD_GIVEN_UP,   /* told nothing but 503, and not asked for again: the code is good */
     LOAD_UNANSWERED, /* the connection broke: the code is good or spent */
     LOAD_WRONG,      /* any other answer, or 503 for ever; it was said on stderr */
 };
 
+struct load_options {
+    unsigned threads;
+    unsigned pause_us;      /* of each thread, between two codes */
+    unsigned give_up_every; /* so many codes that were refused are given up; 0: none */
+};
+
 struct load_code {
+    char authorization[API_ID_SIZE];
     char code[API_CODE_SIZE];
     enum load_outcome outcome;
     unsigned refusals;   /* 503s, each with Retry-After */
-    struct digest token; /* SHA-256; only of LOAD_ISSUED */
+    int last_status;     /* the last answer's; 0: none came */
+    struct digest token; /* SHA-256; only if there was one, good or not */
+    char jti[64];        /* the token's; "": none */
+    int64_t first_ns;    /* when the first request was sent, and the last answer came: monotonic */
+    int64_t last_ns;
+    int64_t slowest_ns; /* the longest that one of its answers took */
 };
 
 struct load_book {
@@ -40,13 +54,27 @@ struct load_book {
 struct load;
 
 /* NULL: the keys to verify with could not be had. */
+struct load *load_start_with(const struct instance *instance, const struct load_options *options);
+
+/* The same with a pause of 3 ms, and no code given up. */
 struct load *load_start(const struct instance *instance, unsigned threads);
 
 /* How many tokens there are by now. */
 unsigned load_issued(const struct load *load);
 
+/* From now on load_calm_ns() is counted. */
+void load_mark(struct load *load);
+
+/* Once `tokens` in a row were asked for and issued after the mark, none of them before the last
+ * refusal: how long after the mark the first of them came. -1: not yet. */
+int64_t load_calm_ns(struct load *load, unsigned tokens);
+
 /* Lets each thread come to an end with its code. The book lives until load_free(). */
 const struct load_book *load_stop(struct load *load);
+
+/* What was seen of each code, as a line of JSON, for whoever looks into it without this program.
+ * `number` stands in each line. */
+void load_write_transcript(const struct load_book *book, unsigned number, FILE *file);
 
 /* Ends it if it runs. NULL is fine. */
 void load_free(struct load *load);
