@@ -10,16 +10,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "hsm/key_provider.h"
 #include "support/run.h"
+#include "support/uri.h"
 #include "support/verify.h"
 
 static struct {
     struct key_options options;
     struct device_key *key;
     struct error err;
-    char uri[1024];
+    char uri[4096];
 } fixture;
 
 static void set_up(void)
@@ -88,6 +90,13 @@ static void use_handle(const char *handle)
 static bool run(const char *command)
 {
     return system(command) == 0;
+}
+
+static const char *control_path(void)
+{
+    static char path[512];
+    (void)snprintf(path, sizeof(path), "%s/control", getenv("TEST_DIR"));
+    return path;
 }
 
 /* ---- the key ---- */
@@ -227,6 +236,25 @@ static void test_a_tpm_that_was_replaced_by_its_like_signs_on(void)
     CU_ASSERT_TRUE(signs());
 }
 
+/* A TCTI that keeps time-outs, as that of /dev/tpmrm0 does and swtpm's does not. */
+static void test_a_tpm_that_does_not_answer_is_given_up_at_the_deadline(void)
+{
+    const char *uri = getenv("TEST_KEY_URI");
+    const char *inner = strstr(uri, "tcti=") + strlen("tcti=");
+
+    (void)!snprintf(fixture.uri, sizeof(fixture.uri), "%.*s%s:%s", (int)(inner - uri), uri,
+                    uri_path(getenv("TEST_TCTI_SHIM")).text, inner);
+    fixture.options.uri = fixture.uri;
+    fixture.options.deadline_ms = 300;
+    CU_ASSERT_TRUE_FATAL(run("echo 'TPM2_Sign mute after=1' >\"$TEST_DIR/control\""));
+    (void)setenv("SHIM_CONTROL", control_path(), 1);
+    CU_ASSERT_TRUE_FATAL(opens());
+    CU_ASSERT_TRUE(signs());
+    const int64_t start_ns = monotonic_ns();
+    CU_ASSERT_TRUE(fails(signs(), ERROR_DEVICE_UNAVAILABLE, "TPM2_Sign"));
+    CU_ASSERT_TRUE(monotonic_ns() - start_ns >= 250 * NS_PER_MS);
+}
+
 /* As a killed signer leaves them behind: swtpm has room for three loaded sessions. */
 static bool leave_a_session_behind(void)
 {
@@ -292,6 +320,8 @@ int main(void)
         { "a reset TPM is started and signs on", test_a_reset_tpm_is_started_and_signs_on },
         { "a TPM that was replaced by its like signs on",
           test_a_tpm_that_was_replaced_by_its_like_signs_on },
+        { "a TPM that does not answer is given up at the deadline",
+          test_a_tpm_that_does_not_answer_is_given_up_at_the_deadline },
         { "sessions of dead processes are flushed when the slots are full",
           test_sessions_of_dead_processes_are_flushed_when_the_slots_are_full },
         { "a destroyed key is gone", test_a_destroyed_key_is_gone },

@@ -37,9 +37,13 @@ static const struct {
     unsigned mode;
     bool of_all; /* functions */
 } modes[] = {
-    { "skip", FAULT_SKIP, true },      { "hang", FAULT_HANG, true },
-    { "abort", FAULT_ABORT, true },    { "flip", FAULT_FLIP, false },
-    { "drop", FAULT_DROP, false },     { "close_sessions", FAULT_CLOSE_SESSIONS, false },
+    { "skip", FAULT_SKIP, true },
+    { "hang", FAULT_HANG, true },
+    { "abort", FAULT_ABORT, true },
+    { "flip", FAULT_FLIP, false },
+    { "drop", FAULT_DROP, false },
+    { "mute", FAULT_MUTE, false },
+    { "close_sessions", FAULT_CLOSE_SESSIONS, false },
     { "logout", FAULT_LOGOUT, false },
 };
 

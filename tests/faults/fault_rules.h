@@ -36,6 +36,7 @@ enum fault_mode {
     FAULT_CLOSE_SESSIONS = 16,
     FAULT_LOGOUT = 32,
     FAULT_DROP = 64,
+    FAULT_MUTE = 128,
 };
 
 enum fault_effect {

@@ -7,6 +7,7 @@
  *   TPM2_Sign rc=0x922 times=1          answers TPM_RC_RETRY in the TPM's place
  *   TPM2_StartAuthSession rc=0x101 finish   the TPM does it, and failure is reported
  *   TPM2_Sign drop                      the TPM does it, and the connection breaks before its answer
+ *   TPM2_Sign mute                      does not answer within any time-out
  *   TPM2_Sign flip                      one bit of the signature is wrong
  *   TPM2_ReadPublic delay_us=70000      takes 70 ms longer
  *   TPM2_Sign hang, TPM2_Sign abort     never answers; takes the process down
@@ -18,6 +19,7 @@
  */
 #include "fault_rules.h"
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +42,7 @@ enum { COMMANDS = sizeof(command_codes) / sizeof(command_codes[0]) };
 
 /* In the order of their codes above. */
 static const struct fault_function commands[COMMANDS] = {
-    { "TPM2_Sign", BEGINS, LOGGED, FAULT_FLIP | FAULT_DROP },
+    { "TPM2_Sign", BEGINS, LOGGED, FAULT_FLIP | FAULT_DROP | FAULT_MUTE },
     { "TPM2_StartAuthSession", BEGINS, SILENT, FAULT_DROP },
     { "TPM2_ReadPublic", BEGINS, SILENT, FAULT_DROP },
     { "TPM2_GetCapability", BEGINS, SILENT, FAULT_DROP },
@@ -135,6 +137,10 @@ static TSS2_RC shim_receive(TSS2_TCTI_CONTEXT *context, size_t *size, uint8_t *r
 {
     struct tcti_shim *self = shim_of(context);
 
+    if ((self->fault.modes & FAULT_MUTE) != 0) {
+        (void)poll(NULL, 0, timeout);
+        return TSS2_TCTI_RC_TRY_AGAIN;
+    }
     if (response == NULL && is_skipped(self)) { /* asks for the size */
         *size = HEADER_SIZE;
         return TSS2_RC_SUCCESS;
