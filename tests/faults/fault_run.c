@@ -43,7 +43,7 @@ enum {
     CALM_TOKENS = 12,
     LOOK_US = 5000,
     CHECK_S = 120,
-    FLIPS_S = 300 * HEALTH_SLACK,
+    FLIPS_S = 1200,
     STOP_S = 15 * HEALTH_SLACK,
     LASTING_MS = 300, /* at least; at most twice as long */
 };
