@@ -18,14 +18,13 @@
 #include "support/run.h"
 #include "support/uri.h"
 
-enum { LOAD_THREADS = 4, SETTLE_S = 30 * HEALTH_SLACK, RUN_S = 60, SOME = 20, CROWD = 24 };
+enum { LOAD_THREADS = 4, SETTLE_S = 30 * HEALTH_SLACK, RUN_S = 60, CROWD = 24 };
 
 static struct {
     struct instance *instance;
     struct load *load;
     pid_t issuerd;
     bool has_second_token;
-    double mark;
 } fixture;
 
 static bool run_ctl(const char *first, const char *second, const char *option, const char *value)
@@ -73,38 +72,17 @@ static void tear_down(void)
 
 static double signatures_of(const char *signer)
 {
-    char sample[96];
-    (void)snprintf(sample, sizeof(sample), "issuerd_signer_signatures_total{signer=\"%s\"}",
-                   signer);
-    return health_metric(fixture.instance, sample);
-}
-
-static bool main_has_signed_some(const struct instance *instance)
-{
-    (void)instance;
-    return signatures_of("main") >= fixture.mark + SOME;
-}
-
-static bool second_has_signed_some(const struct instance *instance)
-{
-    (void)instance;
-    return signatures_of("second") >= fixture.mark + SOME;
-}
-
-static bool comes_to(bool (*holds)(const struct instance *), const char *signer, int seconds)
-{
-    fixture.mark = signatures_of(signer);
-    return health_await(fixture.instance, holds, monotonic_ns() + seconds * NS_PER_S);
+    return health_signer_metric(fixture.instance, signer, "signatures_total");
 }
 
 static bool main_signs_within(int seconds)
 {
-    return comes_to(main_has_signed_some, "main", seconds);
+    return health_signs_within(fixture.instance, "main", seconds);
 }
 
 static bool second_signs_within(int seconds)
 {
-    return comes_to(second_has_signed_some, "second", seconds);
+    return health_signs_within(fixture.instance, "second", seconds);
 }
 
 static bool has_both(const struct instance *instance)

@@ -49,9 +49,7 @@ static void set_up(void)
 
 static double signer_metric(const char *name)
 {
-    char sample[96];
-    (void)snprintf(sample, sizeof(sample), "issuerd_signer_%s{signer=\"main\"}", name);
-    return health_metric(fixture.instance, sample);
+    return health_signer_metric(fixture.instance, "main", name);
 }
 
 /* Every test ends so: a signer that was busy, and nothing worse. */

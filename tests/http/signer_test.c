@@ -78,9 +78,7 @@ static bool redeems_by(int64_t deadline_ns)
 
 static double signer_metric(const char *name)
 {
-    char sample[96];
-    (void)snprintf(sample, sizeof(sample), "issuerd_signer_%s{signer=\"main\"}", name);
-    return health_metric(fixture.instance, sample);
+    return health_signer_metric(fixture.instance, "main", name);
 }
 
 /* ---- the process ---- */

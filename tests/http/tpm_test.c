@@ -17,13 +17,12 @@
 #include "support/program.h"
 #include "support/run.h"
 
-enum { LOAD_THREADS = 4, SETTLE_S = 30 * HEALTH_SLACK, RUN_S = 60, SOME = 20 };
+enum { LOAD_THREADS = 4, SETTLE_S = 30 * HEALTH_SLACK, RUN_S = 60 };
 
 static struct {
     struct instance *instance;
     struct load *load;
     pid_t issuerd;
-    double mark;
     char code[API_CODE_SIZE];
 } fixture;
 
@@ -115,40 +114,14 @@ static bool start(void)
     return started;
 }
 
-static double signatures_of(const char *signer)
-{
-    char sample[96];
-    (void)snprintf(sample, sizeof(sample), "issuerd_signer_signatures_total{signer=\"%s\"}",
-                   signer);
-    return health_metric(fixture.instance, sample);
-}
-
-static bool main_has_signed_some(const struct instance *instance)
-{
-    (void)instance;
-    return signatures_of("main") >= fixture.mark + SOME;
-}
-
-static bool token_has_signed_some(const struct instance *instance)
-{
-    (void)instance;
-    return signatures_of("token") >= fixture.mark + SOME;
-}
-
-static bool comes_to(bool (*holds)(const struct instance *), const char *signer, int seconds)
-{
-    fixture.mark = signatures_of(signer);
-    return health_await(fixture.instance, holds, monotonic_ns() + seconds * NS_PER_S);
-}
-
 static bool tpm_signs_within(int seconds)
 {
-    return comes_to(main_has_signed_some, "main", seconds);
+    return health_signs_within(fixture.instance, "main", seconds);
 }
 
 static bool token_signs_within(int seconds)
 {
-    return comes_to(token_has_signed_some, "token", seconds);
+    return health_signs_within(fixture.instance, "token", seconds);
 }
 
 static bool start_with_load(void)

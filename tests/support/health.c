@@ -10,7 +10,7 @@
 #include "support/access_token.h"
 #include "support/api.h"
 
-enum { LOOK_EVERY_US = 10000 };
+enum { LOOK_EVERY_US = 10000, SOME = 20 };
 
 DEFINE_RELEASE(release_client, struct http_client, http_close)
 
@@ -56,6 +56,27 @@ bool health_is_ready(const struct instance *instance)
 bool health_is_not_ready(const struct instance *instance)
 {
     return health_ready_status(instance) == 503;
+}
+
+double health_signer_metric(const struct instance *instance, const char *signer, const char *name)
+{
+    char sample[96];
+    (void)snprintf(sample, sizeof(sample), "issuerd_signer_%s{signer=\"%s\"}", name, signer);
+    return health_metric(instance, sample);
+}
+
+bool health_signs_within(const struct instance *instance, const char *signer, int seconds)
+{
+    const int64_t deadline_ns = monotonic_ns() + seconds * NS_PER_S;
+    const double goal = health_signer_metric(instance, signer, "signatures_total") + SOME;
+
+    while (health_signer_metric(instance, signer, "signatures_total") < goal) {
+        if (monotonic_ns() > deadline_ns) {
+            return false;
+        }
+        (void)usleep(LOOK_EVERY_US);
+    }
+    return true;
 }
 
 bool health_has_signer(const struct instance *instance)

@@ -24,6 +24,12 @@ int health_ready_status(const struct instance *instance);
 /* The value of the sample in /metrics that begins with `sample` and a blank; -1: none. */
 double health_metric(const struct instance *instance, const char *sample);
 
+/* The same for issuerd_signer_NAME{signer="SIGNER"}. */
+double health_signer_metric(const struct instance *instance, const char *signer, const char *name);
+
+/* True once the signer has made some more signatures for tokens; false after `seconds`. */
+bool health_signs_within(const struct instance *instance, const char *signer, int seconds);
+
 /* Calls `holds` every few milliseconds. True once it holds; false at the monotonic deadline. */
 bool health_await(const struct instance *instance, bool (*holds)(const struct instance *),
                   int64_t deadline_ns);
