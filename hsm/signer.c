@@ -134,13 +134,20 @@ void signer_fail_in_flight(struct signer *self)
     }
 }
 
+/* While the committer waits for the disk, answers wait for the committer. */
+static bool has_uncollected_answers(const struct signer *self)
+{
+    struct pollfd fd = { .fd = self->answer_fds[0], .events = POLLIN };
+    return poll(&fd, 1, 0) > 0;
+}
+
 bool signer_is_stuck(struct signer *self, int64_t now_ns)
 {
     const int64_t limit_ns = self->options->deadline_ms * NS_PER_MS;
     bool stuck = false;
 
     pthread_mutex_lock(&self->lock);
-    const bool silent = now_ns - self->answered_ns > limit_ns;
+    const bool silent = now_ns - self->answered_ns > limit_ns && !has_uncollected_answers(self);
     for (unsigned i = 0; i <= self->options->queue && !stuck; i++) {
         const struct signer_slot *slot = &self->slots[i];
         const bool overtaken = self->answered_sequence > slot->sequence;

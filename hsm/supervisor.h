@@ -66,7 +66,8 @@ void signer_submit_self_test(struct signer *signer);
 /* Fails everything in flight and empties the request socket. */
 void signer_fail_in_flight(struct signer *signer);
 
-/* True if the device hangs: nothing was answered for a whole deadline and a request is older than
- * that; or one of several sessions does: a request that was read (a later one was answered), and so
- * begun by its deadline if at all, has taken longer than a signature's since. A long queue alone is neither. */
+/* True if the device hangs: nothing was answered for a whole deadline, no answer waits to be collected,
+ * and a request is older than that; or one of several sessions does: a request that was read (a later
+ * one was answered), and so begun by its deadline if at all, has taken longer than a signature's since.
+ * A long queue alone is neither. */
 bool signer_is_stuck(struct signer *signer, int64_t now_ns);

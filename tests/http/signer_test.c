@@ -380,6 +380,18 @@ static void test_a_signer_that_gives_up_lets_a_login_come_to_its_end(void)
     CU_ASSERT_TRUE(agrees(1));
 }
 
+static void test_a_store_that_keeps_answers_waiting_is_not_taken_for_a_stuck_device(void)
+{
+    instance_set(fixture.instance, "signer main.deadline_ms=%d", 300 * HEALTH_SLACK);
+    CU_ASSERT_TRUE_FATAL(start() && start_load());
+    for (int i = 0; i < 5; i++) {
+        CU_ASSERT_TRUE(ledger_hold(fixture.instance, 800));
+        (void)usleep(100000);
+    }
+    CU_ASSERT_TRUE(agrees(0));
+    CU_ASSERT_EQUAL(signer_metric("restarts_total"), 0);
+}
+
 static void test_a_slow_device_is_slow_and_nothing_else(void)
 {
     CU_ASSERT_TRUE_FATAL(start());
@@ -425,6 +437,8 @@ int main(void)
         { "a hang now and then burns no code", test_a_hang_now_and_then_burns_no_code },
         { "a signer that gives up lets a login come to its end",
           test_a_signer_that_gives_up_lets_a_login_come_to_its_end },
+        { "a store that keeps answers waiting is not taken for a stuck device",
+          test_a_store_that_keeps_answers_waiting_is_not_taken_for_a_stuck_device },
         { "a slow device is slow and nothing else", test_a_slow_device_is_slow_and_nothing_else },
         CU_TEST_INFO_NULL,
     };

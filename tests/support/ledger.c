@@ -1,6 +1,7 @@
 #include "support/ledger.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include <sqlite3.h>
 
@@ -47,6 +48,20 @@ int64_t ledger_doubles(const struct instance *instance)
 {
     return read_number(instance, "SELECT count(*) - count(DISTINCT authorization_id) FROM ledger",
                        NULL);
+}
+
+bool ledger_hold(const struct instance *instance, int ms)
+{
+    sqlite3 *db = NULL;
+    const bool held =
+        sqlite3_open_v2(instance_store_path(instance), &db, SQLITE_OPEN_READWRITE, NULL)
+            == SQLITE_OK
+        && sqlite3_busy_timeout(db, BUSY_MS) == SQLITE_OK
+        && sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK;
+
+    (void)usleep((useconds_t)ms * 1000);
+    (void)sqlite3_close(db);
+    return held;
 }
 
 bool ledger_agrees(const struct instance *instance, const struct load_book *book, unsigned others)

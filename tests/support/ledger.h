@@ -16,6 +16,9 @@ int64_t ledger_entries_of(const struct instance *instance, const struct digest *
 /* How many entries there are beyond one an authorization: 0, whatever happens. */
 int64_t ledger_doubles(const struct instance *instance);
 
+/* Keeps everyone else from writing to the store for so long. */
+bool ledger_hold(const struct instance *instance, int ms);
+
 /* True if every answer of the load was a good token or a 503 in time, every code gave its token at
  * last, and the ledger has just these tokens and `others`. Says on stderr what is not so. */
 bool ledger_agrees(const struct instance *instance, const struct load_book *book, unsigned others);
