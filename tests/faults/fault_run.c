@@ -239,7 +239,13 @@ static void rewrite_pin(void)
 static bool check_refusal(const struct fault_case *fault, struct verdict *verdict,
                           unsigned tries_before)
 {
-    if (!health_await(run.instance, is_locked, monotonic_ns() + MET_S * NS_PER_S)) {
+    const int64_t deadline_ns = monotonic_ns() + 2 * MET_S * NS_PER_S;
+
+    /* Until then the signer is locked by the refusal before. */
+    while (count_tries(verdict, fault) == tries_before && monotonic_ns() < deadline_ns) {
+        (void)usleep(LOOK_US);
+    }
+    if (!health_await(run.instance, is_locked, deadline_ns)) {
         return find(verdict, "pin: a refusal did not lock the signer");
     }
     sleep_ms(LOCKED_MS);
