@@ -458,8 +458,7 @@ static void add_member(struct text *text, const char *name, const char *value)
 static void print_json(const struct evidence *evidence, const char *proof, const char *attributes,
                        const struct attestation *attestation, const struct ctl_options *options)
 {
-    char *buffer = xcalloc(1, FILE_MAX);
-    scoped(release_memory) char *released = buffer;
+    scoped(release_memory) char *buffer = xcalloc(1, FILE_MAX);
     struct text text = text_over(buffer, FILE_MAX);
 
     text_add(&text, "{");
