@@ -12,10 +12,10 @@ packages_of() {
     case $1 in
     build) echo gcc libc6-dev cmake make pkg-config libmicrohttpd-dev libcjson-dev libssl-dev \
         libp11-dev libp11-kit-dev libinih-dev libsqlite3-dev liburiparser-dev \
-        libtss2-dev ;;
+        libtss2-dev libcurl4-openssl-dev libpcre2-dev ;;
     run) echo softhsm2 curl jq jose ;;
     test) echo libcunit1-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck binutils \
-        opensc procps python3 swtpm swtpm-tools tpm2-tools ;;
+        opensc procps python3 python3-jsonschema swtpm swtpm-tools tpm2-tools ;;
     *)
         echo "packages.sh: no group \"$1\": build, run and test are" >&2
         return 2

@@ -30,6 +30,9 @@ enum error_code {
     ERROR_TOO_LARGE,          /* body over its limit */
     ERROR_UNSUPPORTED_MEDIA,  /* not application/json */
     ERROR_HEAD_TOO_LARGE,     /* head over its limit */
+    ERROR_RATE_LIMITED,       /* too many requests from one address */
+    ERROR_PRESENTATION,       /* a presentation that does not prove what it should */
+    ERROR_NOT_OPEN,           /* a request to validate that was validated, or tried too often */
 
     /* The operator's doing: a restart or a retry alone does not help. */
     ERROR_CONFIG,
@@ -41,6 +44,7 @@ enum error_code {
     ERROR_OVERLOADED,
     ERROR_DEVICE_UNAVAILABLE,
     ERROR_STORE_UNAVAILABLE,
+    ERROR_RESOLVER_UNAVAILABLE, /* of DIDs: the answer, if any, is no word about the DID */
     ERROR_SHUTTING_DOWN,
 
     /* Ours. */

@@ -53,6 +53,8 @@ static struct appearance appearance_of(enum error_code code)
         return (struct appearance){ 415, 10013, "UnsupportedMediaType", NULL, 0 };
     case ERROR_HEAD_TOO_LARGE:
         return (struct appearance){ 431, 10014, "RequestHeaderFieldsTooLarge", NULL, 0 };
+    case ERROR_RATE_LIMITED:
+        return (struct appearance){ 429, 10015, "TooManyRequests", NULL, RETRY_SOON_S };
     case ERROR_OVERLOADED:
         return (struct appearance){ 503, 10016, "ServiceUnavailable",
                                     "The service is at its limit: try again.", RETRY_SOON_S };
@@ -63,6 +65,15 @@ static struct appearance appearance_of(enum error_code code)
         return (struct appearance){ 503, 10018, "ServiceUnavailable", unavailable, RETRY_LATER_S };
     case ERROR_SHUTTING_DOWN:
         return (struct appearance){ 503, 10019, "ServiceUnavailable", unavailable, RETRY_LATER_S };
+    case ERROR_PRESENTATION:
+        return (struct appearance){ 400, 10020, "BadRequest", NULL, 0 };
+    case ERROR_RESOLVER_UNAVAILABLE:
+        return (struct appearance){ 503, 10021, "ServiceUnavailable",
+                                    "The DID cannot be resolved at the moment. The authorization "
+                                    "request is still open: try again.",
+                                    RETRY_LATER_S };
+    case ERROR_NOT_OPEN:
+        return (struct appearance){ 400, 10022, "BadRequest", NULL, 0 };
     case ERROR_NONE:
     case ERROR_CONFIG:
     case ERROR_KEY_NOT_FOUND:

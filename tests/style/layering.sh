@@ -1,5 +1,5 @@
 #!/bin/sh
-# Includes point one way: top > http > core > {jose, hsm client, store} > base, and a foreign
+# Includes point one way: top > http > core > {vc > jose, hsm client, store} > base, and a foreign
 # library is a guest in the files named here. The device side of hsm/ (what only issuerd-signer
 # links) is a layer of its own that nobody includes.
 #
@@ -22,7 +22,7 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
         if (path ~ /^hsm\/(signer|supervisor|wire|pin_latch|tpm_uri)[._]/ && path !~ /^hsm\/signer_main\./)
             return "client"
         if (path ~ /^hsm\//) return "device"
-        if (path ~ /^(base|jose|store|core|http)\//) { sub(/\/.*/, "", path); return path }
+        if (path ~ /^(base|jose|vc|store|core|http)\//) { sub(/\/.*/, "", path); return path }
         return ""
     }
     function wrong(reason) { print FILENAME ":" FNR ": " reason; bad = 1 }
@@ -32,19 +32,20 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
         client = "hsm/(signer|supervisor|wire|pin_latch|tpm_uri)[.]h"
         may["base"]   = "^base/"
         may["jose"]   = "^(base|jose)/"
+        may["vc"]     = "^(base|jose|vc)/"
         may["client"] = "^base/|^" client "$"
         may["device"] = "^(base|jose|hsm)/"
         may["store"]  = "^(base|store)/"
-        may["core"]   = "^(base|jose|core)/|^hsm/signer[.]h$|^store/store[.]h$"
+        may["core"]   = "^(base|jose|vc|core)/|^hsm/signer[.]h$|^store/store[.]h$"
         may["http"]   = "^(base|core|http)/"
         # issuerctl reads what a TPM said, without one.
-        may["top"]    = "^(base|jose|store|core|http|ctl)/|^[a-z_]+[.]h$|^" client "$|" \
+        may["top"]    = "^(base|jose|vc|store|core|http|ctl)/|^[a-z_]+[.]h$|^" client "$|" \
             "^hsm/tpm_(public|signature)[.]h$"
 
         # Which files may include a foreign library: its headers, then its hosts.
         evidence = "^src/ctl/evidence[.]c$"
-        guest["^openssl/"]          = "^src/base/(digest|error|secret)[.]c$|/jose/|^hsm/|" evidence
-        guest["^cjson/|^cJSON[.]h"] = "/jose/|/http/|^hsm/lint[.]c$|" evidence
+        guest["^openssl/"]          = "^src/base/(digest|error|secret)[.]c$|/(jose|vc)/|^hsm/|" evidence
+        guest["^cjson/|^cJSON[.]h"] = "/(jose|vc|http)/|^hsm/lint[.]c$|" evidence
         guest["^microhttpd"]        = "^src/http/"
         guest["^sqlite3"]           = "^src/store/sqlite[.]c$"
         guest["^libpq|^postgresql/"] = "^src/store/postgresql[.]c$"
@@ -52,6 +53,8 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
         guest["^tss2/"]             = "^hsm/tpm|" evidence
         guest["^ini[.]h|^systemd/"] = "^src/[^/]*$|^src/ctl/"
         guest["^uriparser/"]        = "^src/base/uri[.]c$"
+        guest["^curl/"]             = "^src/vc/did_resolver[.]c$|^src/ctl/wallet[.]c$"
+        guest["^pcre2"]             = "^src/vc/filter[.]c$"
         guest["^CUnit/"]            = "^$"
     }
     FNR == 1 && layer_of(FILENAME) == "" { wrong("belongs to no layer") }
@@ -70,7 +73,7 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
             next
         }
         if (name ~ /(^|\/)[.][.]?\//) { wrong("includes " name ": name it from the layer on"); next }
-        ours = quoted || name ~ /^(base|jose|hsm|store|core|http)\//
+        ours = quoted || name ~ /^(base|jose|vc|hsm|store|core|http)\//
         if (!ours || layer == "") next
         if (name !~ may[layer]) wrong("includes " name ", which " layer " may not")
         if (layer == "device" && name ~ /^hsm\/(signer|supervisor)[.]h$/)
