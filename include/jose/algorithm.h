@@ -1,4 +1,5 @@
-/* The JOSE signature algorithms that issuerd signs with (RFC 7518 3.1, RFC 9864 2.2). */
+/* The JOSE signature algorithms that issuerd signs with (RFC 7518 3.1, RFC 9864 2.2), and one that it
+ * only verifies, since wallets have such keys. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,9 +11,10 @@ enum jose_algorithm {
     JOSE_RS256,
     JOSE_PS256,
     JOSE_ED25519,
+    JOSE_ES256K, /* RFC 8812 3.2: verified, never signed with */
 };
 
-/* For messages: "ES256, ES384, RS256, PS256 or Ed25519". */
+/* Those to sign with, for messages: "ES256, ES384, RS256, PS256 or Ed25519". */
 #define JOSE_ALGORITHM_NAMES "ES256, ES384, RS256, PS256 or Ed25519"
 
 /* The bytes of R, and of S, in an ECDSA signature (RFC 7518 3.4): 32 or 48; 0 for the others. */
@@ -21,5 +23,5 @@ unsigned jose_ecdsa_half(enum jose_algorithm algorithm);
 /* "ES256"; "" for JOSE_ALGORITHM_NONE. Static. */
 const char *jose_algorithm_name(enum jose_algorithm algorithm);
 
-/* JOSE_ALGORITHM_NONE if there is no such name. Names are case-sensitive (RFC 7515 4.1.1). */
+/* An algorithm to sign with; JOSE_ALGORITHM_NONE if there is none of that name. Names are case-sensitive (RFC 7515 4.1.1). */
 enum jose_algorithm jose_algorithm_from_name(const char *name);

@@ -38,4 +38,8 @@ MUST_CHECK bool jws_verifier_clone(const struct jws_verifier *verifier,
 bool jws_verify(struct jws_verifier *verifier, const void *input, size_t input_length,
                 const struct signature *signature);
 
+/* The same for a key that verifies once. False as well if `algorithm` is not one of the key's. */
+bool jws_verify_once(EVP_PKEY *key, enum jose_algorithm algorithm, const void *input,
+                     size_t input_length, const struct signature *signature);
+
 void jws_verifier_free(struct jws_verifier *verifier);

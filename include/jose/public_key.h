@@ -7,10 +7,11 @@
 
 #include <openssl/types.h>
 
-/* A point of the named curve ("prime256v1", "secp384r1") as SEC 1 2.3.3 encodes it: 04 || X || Y. */
+/* A point of the named curve ("prime256v1", "secp384r1", "secp256k1") as SEC 1 2.3.3 encodes it: 04 ||
+ * X || Y, or compressed. */
 EVP_PKEY *public_key_from_point(const char *curve, const uint8_t *point, size_t length);
 
-/* RFC 8032: 32 octets. */
+/* RFC 8032: 32 octets. A point of small order is no key: signatures of everything verify with it. */
 EVP_PKEY *public_key_from_ed25519(const uint8_t *octets, size_t length);
 
 /* Modulus and exponent, big-endian; leading zeros do not matter. */

@@ -52,6 +52,11 @@ enum jose_algorithm jwk_default_algorithm(EVP_PKEY *key)
     return EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA ? JOSE_PS256 : JOSE_ALGORITHM_NONE;
 }
 
+enum jose_algorithm jwk_verification_algorithm(EVP_PKEY *key)
+{
+    return is_curve(key, "secp256k1") ? JOSE_ES256K : jwk_default_algorithm(key);
+}
+
 /* "name":"value" as base64url of `number`, big-endian: of `width` bytes, or if 0 as few as it needs
  * (RFC 7518 2, 6.2.1.2). */
 static void add_number(struct text *text, const char *name, const BIGNUM *number, int width)
@@ -197,7 +202,7 @@ bool jwk_from_key(EVP_PKEY *key, enum jose_algorithm algorithm, struct jwk *jwk_
     static const char *const needs[] = {
         [JOSE_ES256] = "a P-256 key",      [JOSE_ES384] = "a P-384 key",
         [JOSE_RS256] = "an RSA key",       [JOSE_PS256] = "an RSA key",
-        [JOSE_ED25519] = "an Ed25519 key",
+        [JOSE_ED25519] = "an Ed25519 key", [JOSE_ES256K] = "another algorithm to sign with",
     };
     const enum jose_algorithm natural = jwk_default_algorithm(half);
     if (algorithm == JOSE_ED25519 && natural == algorithm) {

@@ -36,7 +36,7 @@ DEFINE_RELEASE(release_verifier, struct jws_verifier, jws_verifier_free)
 
 static bool algorithm_fits(EVP_PKEY *key, enum jose_algorithm algorithm)
 {
-    const enum jose_algorithm natural = jwk_default_algorithm(key);
+    const enum jose_algorithm natural = jwk_verification_algorithm(key);
     return natural != JOSE_ALGORITHM_NONE
         && (algorithm == natural || (algorithm == JOSE_RS256 && natural == JOSE_PS256));
 }
@@ -60,6 +60,24 @@ static bool set_algorithm(EVP_PKEY_CTX *context, enum jose_algorithm algorithm)
             && EVP_PKEY_CTX_set_rsa_pss_saltlen(context, PS256_SALT) == 1);
 }
 
+/* Takes a reference to the key, and borrows it else. */
+static bool set_up(struct jws_verifier *self, EVP_PKEY *key, enum jose_algorithm algorithm,
+                   struct error *err)
+{
+    if (!algorithm_fits(key, algorithm) || EVP_PKEY_get_size(key) > SIGNATURE_MAX) {
+        return fail(err, ERROR_INTERNAL, "this key verifies no %s", jose_algorithm_name(algorithm));
+    }
+    self->algorithm = algorithm;
+    self->half = jose_ecdsa_half(algorithm);
+    self->signature_length = self->half > 0 ? 2 * self->half : (size_t)EVP_PKEY_get_size(key);
+    self->context = EVP_PKEY_CTX_new(key, NULL);
+    if (self->context == NULL || !set_algorithm(self->context, algorithm)) {
+        return fail_openssl(err, ERROR_INTERNAL, "set up %s", jose_algorithm_name(algorithm));
+    }
+    self->key = key;
+    return EVP_PKEY_up_ref(key) == 1;
+}
+
 bool jws_verifier_new(EVP_PKEY *key, enum jose_algorithm algorithm,
                       struct jws_verifier **verifier_out, struct error *err)
 {
@@ -67,18 +85,10 @@ bool jws_verifier_new(EVP_PKEY *key, enum jose_algorithm algorithm,
     if (half == NULL) {
         return fail_openssl(err, ERROR_INTERNAL, "copy a public key to verify with");
     }
-    if (!algorithm_fits(half, algorithm) || EVP_PKEY_get_size(half) > SIGNATURE_MAX) {
-        return fail(err, ERROR_INTERNAL, "this key verifies no %s", jose_algorithm_name(algorithm));
-    }
     scoped(release_verifier) struct jws_verifier *self = xcalloc(1, sizeof(*self));
-    self->algorithm = algorithm;
-    self->half = jose_ecdsa_half(algorithm);
-    self->signature_length = self->half > 0 ? 2 * self->half : (size_t)EVP_PKEY_get_size(half);
-    self->context = EVP_PKEY_CTX_new(half, NULL);
-    if (self->context == NULL || !set_algorithm(self->context, algorithm)) {
-        return fail_openssl(err, ERROR_INTERNAL, "set up %s", jose_algorithm_name(algorithm));
+    if (!set_up(self, half, algorithm, err)) {
+        return false;
     }
-    self->key = take(half);
     *verifier_out = take(self);
     return true;
 }
@@ -185,12 +195,27 @@ bool jws_verify(struct jws_verifier *verifier, const void *input, size_t input_l
     return valid;
 }
 
+static void clear(struct jws_verifier *verifier)
+{
+    es256_table_free(verifier->table);
+    EVP_PKEY_CTX_free(verifier->context);
+    EVP_PKEY_free(verifier->key);
+}
+
+bool jws_verify_once(EVP_PKEY *key, enum jose_algorithm algorithm, const void *input,
+                     size_t input_length, const struct signature *signature)
+{
+    scoped(clear) struct jws_verifier self = { .key = NULL };
+    struct error ignored;
+
+    return set_up(&self, key, algorithm, &ignored)
+        && jws_verify(&self, input, input_length, signature);
+}
+
 void jws_verifier_free(struct jws_verifier *verifier)
 {
     if (verifier != NULL) {
-        es256_table_free(verifier->table);
-        EVP_PKEY_CTX_free(verifier->context);
-        EVP_PKEY_free(verifier->key);
+        clear(verifier);
         free(verifier);
     }
 }
