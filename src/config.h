@@ -18,12 +18,22 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-enum { CONFIG_SIGNERS_MAX = SIGNERS_MAX, CONFIG_SIGNER_NAME_MAX = 32 };
+enum {
+    CONFIG_SIGNERS_MAX = SIGNERS_MAX,
+    CONFIG_SIGNER_NAME_MAX = 32,
+    CONFIG_LIST_MAX = 64,
+};
 
 /* Where to listen: AF_INET, AF_INET6 or AF_UNIX. */
 struct config_address {
     struct sockaddr_storage socket;
     socklen_t length;
+};
+
+/* A setting that may be given several times, in the order of its lines. */
+struct config_list {
+    char **items;
+    size_t count;
 };
 
 /* No text below is ever NULL; one that is not set is "". */
@@ -36,9 +46,8 @@ struct config_signer {
     int64_t queue;
     int64_t queue_ms;
     bool session_copy;
-    char **setenv; /* "NAME=value" */
-    size_t setenv_count;
-    int line; /* of its [signer NAME] */
+    struct config_list setenv; /* "NAME=value" */
+    int line;                  /* of its [signer NAME] */
 };
 
 struct config {

@@ -310,17 +310,14 @@ static bool check_text(const struct config_setting *setting, const char *value, 
     return setting->check == NULL || setting->check(value, err);
 }
 
-static void append_setenv(struct config_signer *signer, const char *value)
+static bool append(struct config_list *list, const char *value, struct error *err)
 {
-    const size_t count = signer->setenv_count + 1;
-    char **longer = xcalloc(count, sizeof(*longer));
-    if (signer->setenv_count > 0) {
-        memcpy(longer, signer->setenv, signer->setenv_count * sizeof(*longer));
+    if (list->count == CONFIG_LIST_MAX) {
+        return fail(err, ERROR_CONFIG, "is one too many: at most %d", CONFIG_LIST_MAX);
     }
-    longer[count - 1] = xstrdup(value);
-    free(signer->setenv);
-    signer->setenv = longer;
-    signer->setenv_count = count;
+    list->items = xrealloc(list->items, (list->count + 1) * sizeof(*list->items));
+    list->items[list->count++] = xstrdup(value);
+    return true;
 }
 
 static bool store_text(const struct config_setting *setting, void *fields, const char *value,
@@ -330,10 +327,9 @@ static bool store_text(const struct config_setting *setting, void *fields, const
         return false;
     }
     if (setting->repeats) {
-        append_setenv(fields, value); /* the only list there is */
-    } else {
-        set_text(field_of(setting, fields), value);
+        return append(field_of(setting, fields), value, err);
     }
+    set_text(field_of(setting, fields), value);
     return true;
 }
 
@@ -369,18 +365,18 @@ void config_setting_reset(const struct config_setting *setting, void *fields)
     (void)stored;
 }
 
-static void free_setenv(struct config_signer *signer)
+static void free_list(struct config_list *list)
 {
-    for (size_t i = 0; i < signer->setenv_count; i++) {
-        free(signer->setenv[i]);
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->items[i]);
     }
-    free(signer->setenv);
+    free(list->items);
 }
 
 void config_setting_free(const struct config_setting *setting, void *fields)
 {
     if (setting->repeats) {
-        free_setenv(fields);
+        free_list(field_of(setting, fields));
     } else if (setting->type == CONFIG_TEXT || setting->type == CONFIG_CHOICE) {
         free(*(char **)field_of(setting, fields));
     }

@@ -469,7 +469,7 @@ static void test_defaults_are_as_documented(void)
     CU_ASSERT_EQUAL(config->signers[0].queue, 128);
     CU_ASSERT_EQUAL(config->signers[0].queue_ms, 500);
     CU_ASSERT_FALSE(config->signers[0].session_copy);
-    CU_ASSERT_EQUAL(config->signers[0].setenv_count, 0);
+    CU_ASSERT_EQUAL(config->signers[0].setenv.count, 0);
     CU_ASSERT_EQUAL(config->signers[0].line, 7);
 }
 
@@ -492,9 +492,9 @@ static void test_values_reach_their_fields(void)
              "credential_endpoint = https://a.example/;b\n"));
     const struct config *config = fixture.config;
     CU_ASSERT_TRUE(config->signers[0].session_copy);
-    CU_ASSERT_EQUAL_FATAL(config->signers[0].setenv_count, 2);
-    CU_ASSERT_STRING_EQUAL(config->signers[0].setenv[0], "A=1");
-    CU_ASSERT_STRING_EQUAL(config->signers[0].setenv[1], "B=2");
+    CU_ASSERT_EQUAL_FATAL(config->signers[0].setenv.count, 2);
+    CU_ASSERT_STRING_EQUAL(config->signers[0].setenv.items[0], "A=1");
+    CU_ASSERT_STRING_EQUAL(config->signers[0].setenv.items[1], "B=2");
     CU_ASSERT_STRING_EQUAL(config->signers[0].algorithm, "RS256");
     CU_ASSERT_EQUAL(strncmp(config->signers[0].uri, "pkcs11:token=a;object=b?", 24), 0);
     CU_ASSERT_EQUAL(config->log_level, LOG_LEVEL_DEBUG);
