@@ -4,7 +4,8 @@
  * Which engine is behind it is chosen by the scheme of a URL ("sqlite:/absolute/path").
  *
  * Threads: all that writes runs on one thread (the committer), between store_begin() and
- * store_commit(); store_find_code() and the keyring's two readers are for any thread.
+ * store_commit(); store_find_authorization(), store_find_code() and the keyring's two readers are for
+ * any thread.
  *
  * Every function fails with ERROR_STORE_UNAVAILABLE when the engine does; trying again may help.
  * Times are seconds since 1970. Codes are known here by their SHA-256 alone.
@@ -63,10 +64,34 @@ MUST_CHECK bool store_create_authorization(struct store *store,
                                            const struct new_authorization *authorization,
                                            struct error *err);
 
+struct open_authorization {
+    char state[STATE_MAX + 1];
+    char nonce[STATE_MAX + 1];
+    char *presentation_definition; /* the caller frees; NULL: none */
+    int64_t expires_s;
+    int64_t tries; /* in vain, to validate it */
+    bool has_code;
+};
+
+/* Finds a request, open or not. Fails with NOT_FOUND. */
+MUST_CHECK bool store_find_authorization(struct store *store, const char *id,
+                                         struct open_authorization *found_out, struct error *err);
+
+/* Counts a try in vain to validate the request; nothing if it has a code already. */
+MUST_CHECK bool store_count_try(struct store *store, const char *id, struct error *err);
+
+/* The presentation that validated a request, so that it cannot validate another. */
+struct used_presentation {
+    struct digest identity;
+    int64_t usable_until_s; /* remembered until then */
+    int64_t tries_max;
+};
+
 struct approval {
     const char *id;
     const char *holder_did;
-    const char *scope; /* NULL: none */
+    const char *scope;                            /* NULL: none */
+    const struct used_presentation *presentation; /* NULL: a trusted caller approves */
     struct digest code;
     int64_t now_s;
     int64_t code_expires_s;
@@ -79,8 +104,9 @@ struct approved_authorization {
     char *presentation_definition; /* the caller frees; NULL: none */
 };
 
-/* Gives an open request its holder and its code. Fails with NOT_FOUND (unknown or expired) or
- * CONFLICT (it has a code already). */
+/* Gives an open request its holder and its code. Fails with NOT_FOUND (unknown or expired), CONFLICT
+ * (it has a code already) or, with a presentation, NOT_OPEN (it was tried too often) or PRESENTATION
+ * (another request has used it). */
 MUST_CHECK bool store_approve(struct store *store, const struct approval *approval,
                               struct approved_authorization *approved_out, struct error *err);
 

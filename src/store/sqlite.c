@@ -74,6 +74,12 @@ static const char *const migrations[] = {
     " kid TEXT NOT NULL,"
     " state TEXT NOT NULL,"
     " reason TEXT NOT NULL);",
+
+    "ALTER TABLE authorizations ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE authorizations ADD COLUMN presentation_hash BLOB;"
+    "ALTER TABLE authorizations ADD COLUMN cancelled_s INTEGER;"
+    "CREATE UNIQUE INDEX authorizations_presentation ON authorizations (presentation_hash)"
+    " WHERE presentation_hash IS NOT NULL;",
 };
 
 struct connection {
@@ -111,6 +117,8 @@ static store_begin_fn sqlite_begin;
 static store_commit_fn sqlite_commit;
 static store_rollback_fn sqlite_rollback;
 static store_create_authorization_fn sqlite_create_authorization;
+static store_find_authorization_fn sqlite_find_authorization;
+static store_count_try_fn sqlite_count_try;
 static store_approve_fn sqlite_approve;
 static store_find_code_fn sqlite_find_code;
 static store_redeem_fn sqlite_redeem;
@@ -129,6 +137,8 @@ const struct store_driver sqlite_driver = {
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
     .create_authorization = sqlite_create_authorization,
+    .find_authorization = sqlite_find_authorization,
+    .count_try = sqlite_count_try,
     .approve = sqlite_approve,
     .find_code = sqlite_find_code,
     .redeem = sqlite_redeem,
@@ -287,6 +297,22 @@ static bool migrate(struct connection *connection, struct error *err)
         log_event(LOG_LEVEL_NOTICE, "store.migrated", "version=%" PRId64, version + 1);
     }
     return true;
+}
+
+/* One that is free, if any is. */
+static struct reader *lock_reader(struct sqlite_store *self)
+{
+    const unsigned first = atomic_fetch_add_explicit(&self->next_reader, 1, memory_order_relaxed);
+
+    for (unsigned i = 0; i < READERS; i++) {
+        struct reader *reader = &self->readers[(first + i) % READERS];
+        if (pthread_mutex_trylock(&reader->lock) == 0) {
+            return reader;
+        }
+    }
+    struct reader *reader = &self->readers[first % READERS];
+    pthread_mutex_lock(&reader->lock);
+    return reader;
 }
 
 /* ---- the WAL ---- */
@@ -509,22 +535,109 @@ static bool sqlite_create_authorization(struct store *store, const struct new_au
     return true;
 }
 
+/* The text of a column of any length; NULL stays NULL. The caller frees. */
+static char *column_copy(sqlite3_stmt *statement, int column)
+{
+    const unsigned char *text = sqlite3_column_text(statement, column);
+    return text != NULL ? xstrdup((const char *)text) : NULL;
+}
+
+static bool read_authorization(struct connection *reader, const char *id,
+                               struct open_authorization *found_out, struct error *err)
+{
+    scoped(release_statement) sqlite3_stmt *find = statement_of(reader, FIND_AUTHORIZATION);
+
+    bind_text(find, 1, id);
+    switch (sqlite3_step(find)) {
+    case SQLITE_ROW:
+        break;
+    case SQLITE_DONE:
+        return fail(err, ERROR_NOT_FOUND, "no such authorization request");
+    default:
+        return fail_sqlite(err, reader->db, "look an authorization up");
+    }
+    column_text(find, 0, found_out->state, sizeof(found_out->state));
+    column_text(find, 1, found_out->nonce, sizeof(found_out->nonce));
+    found_out->presentation_definition = column_copy(find, 2);
+    found_out->expires_s = sqlite3_column_int64(find, 3);
+    found_out->tries = sqlite3_column_int64(find, 4);
+    found_out->has_code = sqlite3_column_int(find, 5) != 0;
+    return true;
+}
+
+static bool sqlite_find_authorization(struct store *store, const char *id,
+                                      struct open_authorization *found_out, struct error *err)
+{
+    struct sqlite_store *self = (struct sqlite_store *)store;
+    struct reader *reader = lock_reader(self);
+    const bool found = read_authorization(&reader->connection, id, found_out, err);
+
+    pthread_mutex_unlock(&reader->lock);
+    return found;
+}
+
+static bool sqlite_count_try(struct store *store, const char *id, struct error *err)
+{
+    struct sqlite_store *self = (struct sqlite_store *)store;
+    scoped(release_statement) sqlite3_stmt *count = statement_of(&self->writer, COUNT_TRY);
+
+    bind_text(count, 1, id);
+    return run(&self->writer, count, "count a try", err);
+}
+
+static int64_t tries_max(const struct approval *approval)
+{
+    return approval->presentation != NULL ? approval->presentation->tries_max : INT64_MAX;
+}
+
 /* Why no row was approved. */
-static bool fail_approval(struct connection *writer, const char *id, struct error *err)
+static bool fail_approval(struct connection *writer, const struct approval *approval,
+                          struct error *err)
 {
     scoped(release_statement) sqlite3_stmt *status = statement_of(writer, AUTHORIZATION_STATUS);
 
-    bind_text(status, 1, id);
+    bind_number(status, 1, approval->now_s);
+    bind_number(status, 2, tries_max(approval));
+    bind_text(status, 3, approval->id);
     switch (sqlite3_step(status)) {
     case SQLITE_ROW:
-        return sqlite3_column_int(status, 0) != 0
-                 ? fail(err, ERROR_CONFLICT, "the authorization request has its code already")
-                 : fail(err, ERROR_NOT_FOUND, "the authorization request has expired");
+        break;
     case SQLITE_DONE:
         return fail(err, ERROR_NOT_FOUND, "no such authorization request");
     default:
         return fail_sqlite(err, writer->db, "look an authorization up");
     }
+    if (sqlite3_column_int(status, 0) != 0) {
+        return fail(err, ERROR_CONFLICT, "the authorization request has its code already");
+    }
+    if (sqlite3_column_int(status, 1) == 0) {
+        return fail(err, ERROR_NOT_FOUND, "the authorization request has expired");
+    }
+    return sqlite3_column_int(status, 2) == 0
+             ? fail(err, ERROR_NOT_OPEN, "the authorization request was tried too often")
+             : fail(err, ERROR_PRESENTATION, "the presentation was used for another request");
+}
+
+static void bind_approval(sqlite3_stmt *approve, const struct approval *approval,
+                          int64_t retention_s)
+{
+    const struct used_presentation *presentation = approval->presentation;
+    int64_t keep_until_s = approval->code_expires_s + retention_s;
+
+    if (presentation != NULL && presentation->usable_until_s > keep_until_s) {
+        keep_until_s = presentation->usable_until_s;
+    }
+    bind_text(approve, 1, approval->holder_did);
+    bind_text(approve, 2, approval->scope);
+    bind_digest(approve, 3, &approval->code);
+    bind_number(approve, 4, approval->code_expires_s);
+    bind_number(approve, 5, keep_until_s);
+    if (presentation != NULL) {
+        bind_digest(approve, 6, &presentation->identity);
+    }
+    bind_text(approve, 7, approval->id);
+    bind_number(approve, 8, approval->now_s);
+    bind_number(approve, 9, tries_max(approval));
 }
 
 static bool sqlite_approve(struct store *store, const struct approval *approval,
@@ -533,27 +646,19 @@ static bool sqlite_approve(struct store *store, const struct approval *approval,
     struct sqlite_store *self = (struct sqlite_store *)store;
     scoped(release_statement) sqlite3_stmt *approve = statement_of(&self->writer, APPROVE);
 
-    bind_text(approve, 1, approval->holder_did);
-    bind_text(approve, 2, approval->scope);
-    bind_digest(approve, 3, &approval->code);
-    bind_number(approve, 4, approval->code_expires_s);
-    bind_number(approve, 5, approval->code_expires_s + self->options.retention_s);
-    bind_text(approve, 6, approval->id);
-    bind_number(approve, 7, approval->now_s);
+    bind_approval(approve, approval, self->options.retention_s);
     switch (sqlite3_step(approve)) {
     case SQLITE_ROW:
         break;
     case SQLITE_DONE:
-        return fail_approval(&self->writer, approval->id, err);
+        return fail_approval(&self->writer, approval, err);
     default:
         return fail_sqlite(err, self->writer.db, "approve an authorization");
     }
-    const unsigned char *definition = sqlite3_column_text(approve, 3);
     approved_out->row = sqlite3_column_int64(approve, 0);
     column_text(approve, 1, approved_out->state, sizeof(approved_out->state));
     column_text(approve, 2, approved_out->nonce, sizeof(approved_out->nonce));
-    approved_out->presentation_definition =
-        definition != NULL ? xstrdup((const char *)definition) : NULL;
+    approved_out->presentation_definition = column_copy(approve, 3);
     self->open_requests--;
     return true;
 }
@@ -581,22 +686,6 @@ static bool read_code(struct connection *reader, const struct digest *code,
     code_out->expires_s = sqlite3_column_int64(find, 4);
     code_out->spent = sqlite3_column_int(find, 5) != 0;
     return true;
-}
-
-/* One that is free, if any is. */
-static struct reader *lock_reader(struct sqlite_store *self)
-{
-    const unsigned first = atomic_fetch_add_explicit(&self->next_reader, 1, memory_order_relaxed);
-
-    for (unsigned i = 0; i < READERS; i++) {
-        struct reader *reader = &self->readers[(first + i) % READERS];
-        if (pthread_mutex_trylock(&reader->lock) == 0) {
-            return reader;
-        }
-    }
-    struct reader *reader = &self->readers[first % READERS];
-    pthread_mutex_lock(&reader->lock);
-    return reader;
 }
 
 static bool sqlite_find_code(struct store *store, const struct digest *code,

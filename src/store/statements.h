@@ -10,6 +10,8 @@ enum statement {
     ROLLBACK,
     RELEASE_PAIR,
     CREATE_AUTHORIZATION,
+    FIND_AUTHORIZATION,
+    COUNT_TRY,
     APPROVE,
     AUTHORIZATION_STATUS,
     REDEEM,
@@ -38,12 +40,18 @@ static const char *const statements[STATEMENT_COUNT] = {
     [CREATE_AUTHORIZATION] =
         "INSERT INTO authorizations (uuid, state, nonce, presentation_definition, pair_hash,"
         " created_s, expires_s, keep_until_s) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+    [FIND_AUTHORIZATION] =
+        "SELECT state, nonce, presentation_definition, expires_s, tries, code_hash IS NOT NULL"
+        " FROM authorizations WHERE uuid = $1",
+    [COUNT_TRY] = "UPDATE authorizations SET tries = tries + 1"
+                  " WHERE uuid = $1 AND code_hash IS NULL",
     [APPROVE] = "UPDATE authorizations SET holder_did = $1, scope = $2, code_hash = $3,"
-                " code_expires_s = $4, keep_until_s = $5"
-                " WHERE uuid = $6 AND code_hash IS NULL AND expires_s > $7"
+                " code_expires_s = $4, keep_until_s = $5, presentation_hash = $6"
+                " WHERE uuid = $7 AND code_hash IS NULL AND expires_s > $8 AND tries < $9"
+                " AND NOT EXISTS (SELECT 1 FROM authorizations WHERE presentation_hash = $6)"
                 " RETURNING id, state, nonce, presentation_definition",
-    [AUTHORIZATION_STATUS] = "SELECT code_hash IS NOT NULL FROM authorizations"
-                             " WHERE uuid = $1",
+    [AUTHORIZATION_STATUS] = "SELECT code_hash IS NOT NULL, expires_s > $1, tries < $2"
+                             " FROM authorizations WHERE uuid = $3",
     [REDEEM] = "UPDATE authorizations SET redeemed_s = $1, jti = $2"
                " WHERE id = $3 AND code_hash = $4 AND redeemed_s IS NULL"
                " AND code_expires_s > $1",

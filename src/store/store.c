@@ -49,6 +49,17 @@ bool store_create_authorization(struct store *store, const struct new_authorizat
     return store->driver->create_authorization(store, authorization, err);
 }
 
+bool store_find_authorization(struct store *store, const char *id,
+                              struct open_authorization *found_out, struct error *err)
+{
+    return store->driver->find_authorization(store, id, found_out, err);
+}
+
+bool store_count_try(struct store *store, const char *id, struct error *err)
+{
+    return store->driver->count_try(store, id, err);
+}
+
 bool store_approve(struct store *store, const struct approval *approval,
                    struct approved_authorization *approved_out, struct error *err)
 {

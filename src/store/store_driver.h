@@ -12,6 +12,10 @@ typedef void store_rollback_fn(struct store *store);
 typedef MUST_CHECK bool store_create_authorization_fn(struct store *store,
                                                       const struct new_authorization *new,
                                                       struct error *err);
+typedef MUST_CHECK bool store_find_authorization_fn(struct store *store, const char *id,
+                                                    struct open_authorization *found_out,
+                                                    struct error *err);
+typedef MUST_CHECK bool store_count_try_fn(struct store *store, const char *id, struct error *err);
 typedef MUST_CHECK bool store_approve_fn(struct store *store, const struct approval *approval,
                                          struct approved_authorization *approved_out,
                                          struct error *err);
@@ -39,6 +43,8 @@ struct store_driver {
     store_commit_fn *commit;
     store_rollback_fn *rollback;
     store_create_authorization_fn *create_authorization;
+    store_find_authorization_fn *find_authorization;
+    store_count_try_fn *count_try;
     store_approve_fn *approve;
     store_find_code_fn *find_code;
     store_redeem_fn *redeem;

@@ -130,6 +130,44 @@ static bool approve_at(unsigned number, int64_t now_s, int64_t *row_out)
     return good;
 }
 
+/* By a presentation, of the name that `presentation` numbers. */
+static bool validate(unsigned number, unsigned presentation, int64_t tries_max)
+{
+    const struct id id = id_of(number);
+    const struct used_presentation used = { .identity = digest_of("presentation", presentation),
+                                            .usable_until_s = NOW_S + 300,
+                                            .tries_max = tries_max };
+    const struct approval approval = {
+        .id = id.text,
+        .holder_did = "did:example:holder",
+        .presentation = &used,
+        .code = digest_of("code", number),
+        .now_s = NOW_S,
+        .code_expires_s = NOW_S + CODE_LIFE_S,
+    };
+    struct approved_authorization approved = { .row = -1 };
+    const bool good = store_approve(fixture.store, &approval, &approved, &fixture.err);
+    free(approved.presentation_definition);
+    return good;
+}
+
+static bool count_try(unsigned number)
+{
+    const struct id id = id_of(number);
+    return store_count_try(fixture.store, id.text, &fixture.err);
+}
+
+/* The number of tries; -1: no such request. */
+static int64_t tries_of(unsigned number)
+{
+    const struct id id = id_of(number);
+    struct open_authorization found = { .tries = -1 };
+
+    (void)!store_find_authorization(fixture.store, id.text, &found, &fixture.err);
+    free(found.presentation_definition);
+    return found.tries;
+}
+
 static bool approve(unsigned number, int64_t *row_out)
 {
     return approve_at(number, NOW_S, row_out);
@@ -354,6 +392,89 @@ static void test_a_request_is_approved_once(void)
     CU_ASSERT_FALSE(approve(1, &again));
     CU_ASSERT_EQUAL(fixture.err.code, ERROR_CONFLICT);
     CU_ASSERT_TRUE(commit());
+}
+
+/* ---- what a wallet validates ---- */
+
+static void test_a_request_is_found_as_it_was_created(void)
+{
+    const struct id id = id_of(1);
+    struct open_authorization found = { .tries = -1 };
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create(1) && commit());
+    CU_ASSERT_TRUE_FATAL(store_find_authorization(fixture.store, id.text, &found, &fixture.err));
+    CU_ASSERT_STRING_EQUAL(found.state, "state-0123456789-0123456789-01234");
+    CU_ASSERT_STRING_EQUAL(found.nonce, "nonce-0123456789-0123456789-01234");
+    CU_ASSERT_PTR_NULL(found.presentation_definition);
+    CU_ASSERT_EQUAL(found.expires_s, NOW_S + REQUEST_LIFE_S);
+    CU_ASSERT_EQUAL(found.tries, 0);
+    CU_ASSERT_FALSE(found.has_code);
+    CU_ASSERT_TRUE_FATAL(begin() && approve(1, &row) && commit());
+    CU_ASSERT_TRUE_FATAL(store_find_authorization(fixture.store, id.text, &found, &fixture.err));
+    CU_ASSERT_TRUE(found.has_code);
+}
+
+static void test_an_unknown_request_is_not_found(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_EQUAL(tries_of(1), -1);
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_FOUND);
+}
+
+static void test_a_request_is_validated_once(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create(1));
+    CU_ASSERT_TRUE(validate(1, 1, 5));
+    CU_ASSERT_FALSE(validate(1, 2, 5));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CONFLICT);
+    CU_ASSERT_TRUE_FATAL(commit());
+    CU_ASSERT_TRUE(is_known(1));
+}
+
+static void test_tries_are_counted_to_their_bound(void)
+{
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create(1) && create(2) && count_try(1) && count_try(1)
+                         && commit());
+    CU_ASSERT_EQUAL(tries_of(1), 2);
+    CU_ASSERT_EQUAL(tries_of(2), 0);
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_FALSE(validate(1, 1, 2));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_OPEN);
+    CU_ASSERT_TRUE(validate(2, 1, 2));
+    CU_ASSERT_TRUE(approve(1, &row)); /* a trusted caller is not bound by them */
+    CU_ASSERT_TRUE(count_try(1));
+    CU_ASSERT_TRUE_FATAL(commit());
+    CU_ASSERT_EQUAL(tries_of(1), 2);
+}
+
+static void test_a_presentation_validates_one_request(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create(1) && create(2) && validate(1, 7, 5) && commit());
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_FALSE(validate(2, 7, 5));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_PRESENTATION);
+    CU_ASSERT_TRUE(validate(2, 8, 5));
+    CU_ASSERT_TRUE_FATAL(commit());
+}
+
+static void test_a_presentation_is_remembered_while_it_could_be_used(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    fixture.options.retention_s = 0;
+    CU_ASSERT_TRUE_FATAL(reopen_store());
+    CU_ASSERT_TRUE_FATAL(begin() && create(1) && create(2) && validate(1, 7, 5) && commit());
+    CU_ASSERT_TRUE_FATAL(begin() && store_purge(fixture.store, NOW_S + 299, 100, &fixture.err));
+    CU_ASSERT_FALSE(validate(2, 7, 5));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_PRESENTATION);
+    CU_ASSERT_TRUE_FATAL(store_purge(fixture.store, NOW_S + 300, 100, &fixture.err) && commit());
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), 1);
 }
 
 /* ---- transactions ---- */
@@ -882,6 +1003,13 @@ int main(void)
         { "a request is approved until it expires and not then",
           test_a_request_is_approved_until_it_expires_and_not_then },
         { "a request is approved once", test_a_request_is_approved_once },
+        { "a request is found as it was created", test_a_request_is_found_as_it_was_created },
+        { "an unknown request is not found", test_an_unknown_request_is_not_found },
+        { "a request is validated once", test_a_request_is_validated_once },
+        { "tries are counted to their bound", test_tries_are_counted_to_their_bound },
+        { "a presentation validates one request", test_a_presentation_validates_one_request },
+        { "a presentation is remembered while it could be used",
+          test_a_presentation_is_remembered_while_it_could_be_used },
         { "what is rolled back was never there", test_what_is_rolled_back_was_never_there },
         { "a refusal leaves the others of its transaction in place",
           test_a_refusal_leaves_the_others_of_its_transaction_in_place },
