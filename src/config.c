@@ -99,6 +99,20 @@ static void check_listeners(struct config_reading *reading)
     }
 }
 
+static void check_trust(struct config_reading *reading)
+{
+    const struct config *config = reading->config;
+    for (size_t i = 0; i < config->trusted_count; i++) {
+        for (size_t j = i + 1; j < config->trusted_count; j++) {
+            if (strcmp(config->trusted[i].did, config->trusted[j].did) == 0) {
+                setting_problem(reading, OWNER_CONFIG, "trust", "issuer",
+                                "names one DID twice: put its types into one line");
+                return;
+            }
+        }
+    }
+}
+
 static void check_together(struct config_reading *reading)
 {
     const struct config *config = reading->config;
@@ -107,6 +121,8 @@ static void check_together(struct config_reading *reading)
     check_https(reading, "metadata", "credential_endpoint", config->credential_endpoint);
     check_https(reading, "metadata", "schema_endpoint", config->schema_endpoint);
     check_https(reading, "metadata", "offering_endpoint", config->offering_endpoint);
+    check_https(reading, "did", "resolver_url", config->resolver_url);
+    check_trust(reading);
     check_key_files(reading);
     check_listeners(reading);
 }
@@ -129,6 +145,15 @@ static enum log_level level_from_name(const char *name)
     return LOG_LEVEL_INFO;
 }
 
+static struct config_trust split_trust(char *words)
+{
+    struct config_trust trust = { .did = strtok_r(words, " ", &words) };
+    for (const char *type; (type = strtok_r(NULL, " ", &words)) != NULL;) {
+        trust.types[trust.type_count++] = type;
+    }
+    return trust;
+}
+
 /* The fields that follow from others. Every text is a good one here, or its default. */
 static void derive(struct config *config)
 {
@@ -138,6 +163,9 @@ static void derive(struct config *config)
         && config_parse_address(config->admin_listen, &config->admin_address, &unused);
     (void)parsed;
     config->development = strcmp(config->environment, "development") == 0;
+    for (size_t i = 0; i < config->trust.count; i++) {
+        config->trusted[config->trusted_count++] = split_trust(config->trust.items[i]);
+    }
     config->log_level = level_from_name(config->log_level_name);
     if (config->audience[0] == '\0') {
         free(config->audience);

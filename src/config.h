@@ -22,6 +22,7 @@ enum {
     CONFIG_SIGNERS_MAX = SIGNERS_MAX,
     CONFIG_SIGNER_NAME_MAX = 32,
     CONFIG_LIST_MAX = 64,
+    CONFIG_TRUST_TYPES_MAX = 16,
 };
 
 /* Where to listen: AF_INET, AF_INET6 or AF_UNIX. */
@@ -50,6 +51,13 @@ struct config_signer {
     int line;                  /* of its [signer NAME] */
 };
 
+/* An issuer of credentials, and what it is trusted for. */
+struct config_trust {
+    const char *did;
+    const char *types[CONFIG_TRUST_TYPES_MAX];
+    size_t type_count; /* 0: everything */
+};
+
 struct config {
     char *issuer_url;
     char *environment;
@@ -63,6 +71,10 @@ struct config {
     int64_t head_timeout_s;
     int64_t body_timeout_s;
     int64_t idle_timeout_s;
+    int64_t requests_per_s; /* 0: no limit */
+    int64_t requests_burst;
+    struct config_list trusted_proxies; /* ADDRESS or ADDRESS/BITS */
+    char *client_address_header;
 
     char *admin_listen;
     struct config_address admin_address;
@@ -81,6 +93,11 @@ struct config {
     char *schema_endpoint;
     char *offering_endpoint;
     char *display_name;
+
+    char *resolver_url;       /* "": none */
+    struct config_list trust; /* the words that `trusted` has */
+    struct config_trust trusted[CONFIG_LIST_MAX];
+    size_t trusted_count;
 
     char *log_level_name;
     enum log_level log_level;

@@ -3,17 +3,20 @@
 
 #include <ctype.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/json_check.h"
 #include "base/memory.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "base/uri.h"
 #include "hsm/tpm_uri.h"
+#include "jose/did.h"
 
 /* --- text --- */
 
@@ -57,6 +60,38 @@ bool config_check_setenv(const char *value, struct error *err)
                     "must not set LD_*: it would load other code beside the key");
     }
     return true;
+}
+
+/* DID [TYPE...], blanks between. */
+bool config_check_trust(const char *value, struct error *err)
+{
+    char did[DID_MAX + 1];
+    const size_t length = strcspn(value, " ");
+    size_t types = 0;
+
+    (void)snprintf(did, sizeof(did), "%.*s", (int)length, value);
+    if (length > DID_MAX || !did_is_valid(did)) {
+        return fail(err, ERROR_CONFIG, "must begin with the issuer's DID, like did:web:a.example");
+    }
+    for (const char *at = value + length; *at != '\0'; at += strcspn(at, " ")) {
+        at += strspn(at, " ");
+        types += *at != '\0';
+    }
+    for (const char *at = value; *at != '\0'; at++) {
+        if (*at < 0x20 || *at > 0x7e || *at == '"' || *at == '\\') {
+            return fail(err, ERROR_CONFIG, "must name types in ASCII, blanks between");
+        }
+    }
+    return types <= CONFIG_TRUST_TYPES_MAX
+        || fail(err, ERROR_CONFIG, "names %zu types: %d is the limit", types,
+                CONFIG_TRUST_TYPES_MAX);
+}
+
+bool config_check_proxy(const char *value, struct error *err)
+{
+    struct address_prefix prefix;
+    return address_prefix_parse(value, &prefix)
+        || fail(err, ERROR_CONFIG, "must be like 192.0.2.1, 10.0.0.0/8 or 2001:db8::/32");
 }
 
 /* --- files --- */

@@ -36,6 +36,8 @@ config_check_fn config_check_store_url;
 config_check_fn config_check_secret_file;
 config_check_fn config_check_key_uri;
 config_check_fn config_check_setenv;
+config_check_fn config_check_trust;
+config_check_fn config_check_proxy;
 
 /* http: reaches no one but this machine's own: in production a URL must be https:. */
 bool config_url_is_plain_and_remote(const char *url);

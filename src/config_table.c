@@ -54,6 +54,22 @@ static const struct config_setting SETTINGS[] = {
       "How long a connection may wait between requests.",
       NUMBER(1, 600, "seconds", "30"), FIELD(idle_timeout_s) },
 
+    { "public", "requests_per_s",
+      "Requests a second in which one address may create and validate authorizations, when the "
+      "burst is used up; one more is answered 429. 0: no limit.",
+      NUMBER(0, 100000, "requests", "20"), FIELD(requests_per_s) },
+    { "public", "requests_burst",
+      "Such requests that one address may make at once.",
+      NUMBER(1, 100000, "requests", "100"), FIELD(requests_burst) },
+    { "public", "trusted_proxy",
+      "ADDRESS or ADDRESS/BITS of a proxy, whose header says which client it speaks for. May be "
+      "given several times; a Unix socket's clients are trusted if any is.",
+      TEXT(64, config_check_proxy, ""), .repeats = true, .example = "10.0.0.0/8",
+      FIELD(trusted_proxies) },
+    { "public", "client_address_header",
+      "The header that the proxy sets; the other one is anybody's, and never read.",
+      CHOICE("X-Forwarded-For Forwarded", "X-Forwarded-For"), FIELD(client_address_header) },
+
     { "admin", "listen",
       "Where health, metrics and approvals are served: a loopback address or unix:/PATH.",
       TEXT(200, config_check_local_address, "127.0.0.1:8081"), FIELD(admin_listen) },
@@ -98,6 +114,17 @@ static const struct config_setting SETTINGS[] = {
     { "metadata", "display_name",
       "The issuer's name for people. Empty: not published.",
       TEXT(128, config_check_display_name, ""), FIELD(display_name) },
+
+    { "did", "resolver_url",
+      "A universal resolver for did:web and did:empe, asked at URL/1.0/identifiers/DID. Empty: "
+      "did:key and did:jwk only.",
+      TEXT(URL_MAX, config_check_issuer_url, ""), FIELD(resolver_url) },
+
+    { "trust", "issuer",
+      "The DID of an issuer whose credentials count, and the types that it is trusted for, blanks "
+      "between; no types: all. May be given several times.",
+      TEXT(PATH_LENGTH_MAX, config_check_trust, ""), .repeats = true,
+      .example = "did:web:university.example DegreeCredential", FIELD(trust) },
 
     { "log", "level",
       "The least urgent events that reach the log (stderr).",

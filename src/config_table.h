@@ -5,7 +5,7 @@
 
 #include "config.h"
 
-enum { CONFIG_SETTINGS_MAX = 48 };
+enum { CONFIG_SETTINGS_MAX = 64 };
 
 enum config_type { CONFIG_NUMBER, CONFIG_YES_NO, CONFIG_CHOICE, CONFIG_TEXT };
 

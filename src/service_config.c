@@ -40,6 +40,15 @@ static void fill_signers(struct service_config *out, const struct config *config
     }
 }
 
+static void fill_trust(struct service_config *out, const struct config *config)
+{
+    for (size_t i = 0; i < config->trusted_count; i++) {
+        out->trusted[i] = (struct trusted_issuer){ .did = config->trusted[i].did,
+                                                   .types = config->trusted[i].types,
+                                                   .type_count = config->trusted[i].type_count };
+    }
+}
+
 bool service_config_fill(struct service_config *out, const struct config *config, struct error *err)
 {
     memset(out, 0, sizeof(*out));
@@ -51,12 +60,16 @@ bool service_config_fill(struct service_config *out, const struct config *config
     (void)snprintf(out->state_dir, sizeof(out->state_dir), "%.*s",
                    (int)(slash > store_path ? slash - store_path : 1), store_path);
     fill_signers(out, config);
+    fill_trust(out, config);
     out->options = (struct service_options){
         .issuer = config->issuer_url,
         .audience = config->audience,
         .token_lifetime_s = config->token_lifetime_s,
         .code_lifetime_s = config->code_lifetime_s,
         .request_lifetime_s = config->request_lifetime_s,
+        .did_resolver_url = config->resolver_url,
+        .trusted = out->trusted,
+        .trusted_count = config->trusted_count,
         .store_url = config->store_url,
         .store = { .max_open_requests = config->max_open_requests,
                    .retention_s = config->retention_s },

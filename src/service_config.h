@@ -7,6 +7,7 @@
 struct service_config {
     struct service_options options;
     struct signer_options signers[CONFIG_SIGNERS_MAX];
+    struct trusted_issuer trusted[CONFIG_LIST_MAX];
     char program[4096];   /* issuerd-signer, beside the running program */
     char state_dir[4096]; /* the directory of the store */
 };

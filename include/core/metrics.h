@@ -28,8 +28,20 @@ enum exchange_result {
     EXCHANGE_RESULTS,
 };
 
+enum validation_result {
+    VALIDATION_VALIDATED,
+    VALIDATION_INVALID, /* body, state or nonce */
+    VALIDATION_UNKNOWN,
+    VALIDATION_NOT_OPEN,
+    VALIDATION_UNPROVEN,
+    VALIDATION_NO_RESOLVER,
+    VALIDATION_NO_STORE,
+    VALIDATION_RESULTS,
+};
+
 struct metrics {
     _Atomic uint64_t exchanges[EXCHANGE_RESULTS];
+    _Atomic uint64_t validations[VALIDATION_RESULTS];
     struct histogram exchange; /* from the request's head to the result */
     struct histogram sign;     /* the device's part */
     struct histogram commit;   /* COMMIT, fsync included */
@@ -39,6 +51,9 @@ void histogram_observe(struct histogram *histogram, int64_t ns);
 
 /* Counts an exchange that ended with `code` (ERROR_NONE: a token was issued) after `ns`. */
 void metrics_count_exchange(struct metrics *metrics, enum error_code code, int64_t ns);
+
+/* Counts a presentation that ended with `code` (ERROR_NONE: its request has a code now). */
+void metrics_count_validation(struct metrics *metrics, enum error_code code);
 
 /* Appends all of it in the Prometheus text format 0.0.4. */
 void metrics_print(const struct metrics *metrics, struct text *text);

@@ -11,6 +11,7 @@
 #include "core/key_rules.h"
 #include "hsm/signer.h"
 #include "store/store.h"
+#include "vc/presentation.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,9 @@ struct service_options {
     int64_t token_lifetime_s;
     int64_t code_lifetime_s;
     int64_t request_lifetime_s;
+    const char *did_resolver_url; /* "": did:key and did:jwk alone */
+    const struct trusted_issuer *trusted;
+    size_t trusted_count;
     const char *store_url;
     struct store_options store;
     struct key_rules keys;
@@ -59,11 +63,33 @@ struct authorization {
 /* Wipes and frees what it holds. */
 void authorization_clear(struct authorization *authorization);
 
-/* Fails with INVALID_REQUEST, OVERLOADED or STORE_UNAVAILABLE. */
+/* Fails with INVALID_REQUEST (a presentation definition that cannot be evaluated here, too),
+ * OVERLOADED or STORE_UNAVAILABLE. */
 MUST_CHECK bool service_create_authorization(struct service *service,
                                              const struct authorization_request *request,
                                              int64_t now_s, struct authorization *created_out,
                                              struct error *err);
+
+enum { VALIDATION_TRIES_MAX = 5 };
+
+struct validation_request {
+    const char *id;
+    const char *state; /* both as the request was created with */
+    const char *nonce;
+    const char *vp;                      /* a JWT VP */
+    const char *presentation_submission; /* JSON text, or NULL */
+};
+
+/* Makes the code for the holder that the presentation proves: 256 random bits. A request is
+ * validated once; a presentation that does not prove leaves it open, VALIDATION_TRIES_MAX times at
+ * most. A wrong state or nonce is no such try: who knows the id alone cannot use them up.
+ *
+ * Fails with INVALID_REQUEST (state or nonce), NOT_FOUND (unknown or expired), NOT_OPEN (validated,
+ * or tried too often), PRESENTATION, or, and then it is no try, RESOLVER_UNAVAILABLE or
+ * STORE_UNAVAILABLE. `now_ns` is monotonic. */
+MUST_CHECK bool service_validate(struct service *service, const struct validation_request *request,
+                                 int64_t now_s, int64_t now_ns, struct authorization *validated_out,
+                                 struct error *err);
 
 struct approval_request {
     const char *id;

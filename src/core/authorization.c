@@ -1,4 +1,5 @@
-/* Authorization requests: created by anyone, approved by a trusted caller, which makes the code. */
+/* Authorization requests: created by anyone, granted a code when a trusted caller approves or the
+ * holder's proof validates (holder_proof.c). */
 #include "core/service_state.h"
 
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "jose/did.h"
+#include "vc/definition.h"
 
 void authorization_clear(struct authorization *authorization)
 {
@@ -88,12 +90,28 @@ static struct digest pair_of(const char *state, const char *nonce)
     return sha256(joined, (size_t)length);
 }
 
+/* What could not be evaluated when the wallet answers is refused now. */
+static bool check_definition(const char *json, struct error *err)
+{
+    struct definition *definition = NULL;
+
+    if (json == NULL) {
+        return true;
+    }
+    if (!definition_parse(json, &definition, err)) {
+        return false;
+    }
+    definition_free(definition);
+    return true;
+}
+
 bool service_create_authorization(struct service *service,
                                   const struct authorization_request *request, int64_t now_s,
                                   struct authorization *created_out, struct error *err)
 {
     if (!check_token_text("state", request->state, err)
-        || !check_token_text("nonce", request->nonce, err)) {
+        || !check_token_text("nonce", request->nonce, err)
+        || !check_definition(request->presentation_definition, err)) {
         return false;
     }
     struct creation *creation = xcalloc(1, sizeof(*creation));
@@ -118,34 +136,37 @@ bool service_create_authorization(struct service *service,
     return true;
 }
 
-/* ---- approve ---- */
+/* ---- grant ---- */
 
-struct approving {
+struct granting {
     struct job job;
     struct authorization authorization;
     char scope[SCOPE_MAX + 1];
+    struct used_presentation presentation;
+    bool has_presentation;
     struct digest code;
     int64_t now_s;
     int64_t row;
 };
 
-static void approving_free(struct job *job)
+static void granting_free(struct job *job)
 {
-    struct approving *self = (struct approving *)job;
+    struct granting *self = (struct granting *)job;
     authorization_clear(&self->authorization);
     job_clear(job);
     free(self);
 }
 
-static bool approving_commit(struct job *job, struct store *store, int64_t now_s, struct error *err)
+static bool granting_commit(struct job *job, struct store *store, int64_t now_s, struct error *err)
 {
-    struct approving *self = (struct approving *)job;
+    struct granting *self = (struct granting *)job;
     struct authorization *authorization = &self->authorization;
     struct approved_authorization approved = { .row = 0 };
     const struct approval approval = {
         .id = authorization->id,
         .holder_did = authorization->holder_did,
         .scope = self->scope[0] != '\0' ? self->scope : NULL,
+        .presentation = self->has_presentation ? &self->presentation : NULL,
         .code = self->code,
         .now_s = self->now_s,
         .code_expires_s = authorization->expires_s,
@@ -160,6 +181,60 @@ static bool approving_commit(struct job *job, struct store *store, int64_t now_s
     authorization->presentation_definition = approved.presentation_definition;
     return true;
 }
+
+static void remember_code(struct service *service, const struct granting *granting)
+{
+    struct stored_code stored = { .row = granting->row,
+                                  .expires_s = granting->authorization.expires_s };
+
+    memcpy(stored.authorization_id, granting->authorization.id, sizeof(stored.authorization_id));
+    memcpy(stored.holder_did, granting->authorization.holder_did, sizeof(stored.holder_did));
+    memcpy(stored.scope, granting->scope, sizeof(stored.scope));
+    code_table_add(service->codes, &granting->code, &stored);
+}
+
+static struct granting *granting_new(const struct grant *grant, int64_t now_s,
+                                     int64_t code_lifetime_s)
+{
+    struct granting *self = xcalloc(1, sizeof(*self));
+    struct authorization *authorization = &self->authorization;
+    uint8_t random[32];
+
+    job_init(&self->job, granting_commit, granting_free);
+    memcpy(authorization->id, grant->id, sizeof(authorization->id));
+    (void)snprintf(authorization->holder_did, sizeof(authorization->holder_did), "%s",
+                   grant->holder_did);
+    (void)snprintf(self->scope, sizeof(self->scope), "%s",
+                   grant->scope != NULL ? grant->scope : "");
+    if (grant->presentation != NULL) {
+        self->presentation = *grant->presentation;
+        self->has_presentation = true;
+    }
+    random_bytes(random, sizeof(random));
+    const size_t length = base64url_encode(authorization->code, random, sizeof(random));
+    explicit_bzero(random, sizeof(random));
+    self->code = sha256(authorization->code, length);
+    self->now_s = now_s;
+    authorization->expires_s = now_s + code_lifetime_s;
+    return self;
+}
+
+bool authorization_grant(struct service *service, const struct grant *grant, int64_t now_s,
+                         struct authorization *granted_out, struct error *err)
+{
+    struct granting *granting = granting_new(grant, now_s, service->options->code_lifetime_s);
+
+    if (!committer_write(service->committer, &granting->job, err)) {
+        return false;
+    }
+    remember_code(service, granting);
+    *granted_out = granting->authorization;
+    granting->authorization.presentation_definition = NULL; /* it left with the copy */
+    granting_free(&granting->job);
+    return true;
+}
+
+/* ---- approve ---- */
 
 /* RFC 6749 3.3: tokens of printable ASCII without '"' and '\', one space between. */
 static bool is_scope(const char *scope)
@@ -194,47 +269,17 @@ static bool check_approval(const struct approval_request *request, struct error 
     return true;
 }
 
-static void remember_code(struct service *service, const struct approving *approving)
-{
-    struct stored_code stored = { .row = approving->row,
-                                  .expires_s = approving->authorization.expires_s };
-
-    memcpy(stored.authorization_id, approving->authorization.id, sizeof(stored.authorization_id));
-    memcpy(stored.holder_did, approving->authorization.holder_did, sizeof(stored.holder_did));
-    memcpy(stored.scope, approving->scope, sizeof(stored.scope));
-    code_table_add(service->codes, &approving->code, &stored);
-}
-
 bool service_approve(struct service *service, const struct approval_request *request, int64_t now_s,
                      struct authorization *approved_out, struct error *err)
 {
-    uint8_t random[32];
+    const struct grant grant = { .id = request->id,
+                                 .holder_did = request->holder_did,
+                                 .scope = request->scope };
 
-    if (!check_approval(request, err)) {
+    if (!check_approval(request, err)
+        || !authorization_grant(service, &grant, now_s, approved_out, err)) {
         return false;
     }
-    struct approving *approving = xcalloc(1, sizeof(*approving));
-    struct authorization *authorization = &approving->authorization;
-
-    job_init(&approving->job, approving_commit, approving_free);
-    memcpy(authorization->id, request->id, sizeof(authorization->id));
-    (void)snprintf(authorization->holder_did, sizeof(authorization->holder_did), "%s",
-                   request->holder_did);
-    (void)snprintf(approving->scope, sizeof(approving->scope), "%s",
-                   request->scope != NULL ? request->scope : "");
-    random_bytes(random, sizeof(random));
-    const size_t length = base64url_encode(authorization->code, random, sizeof(random));
-    explicit_bzero(random, sizeof(random));
-    approving->code = sha256(authorization->code, length);
-    approving->now_s = now_s;
-    authorization->expires_s = now_s + service->options->code_lifetime_s;
-    if (!committer_write(service->committer, &approving->job, err)) {
-        return false;
-    }
-    remember_code(service, approving);
-    log_event(LOG_LEVEL_INFO, "authorization.approved", "authorization=%s", authorization->id);
-    *approved_out = *authorization;
-    authorization->presentation_definition = NULL; /* it left with the copy */
-    approving_free(&approving->job);
+    log_event(LOG_LEVEL_INFO, "authorization.approved", "authorization=%s", request->id);
     return true;
 }

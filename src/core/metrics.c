@@ -16,6 +16,13 @@ static const char *const result_names[EXCHANGE_RESULTS] = {
     [EXCHANGE_INTERNAL] = "internal",
 };
 
+static const char *const validation_names[VALIDATION_RESULTS] = {
+    [VALIDATION_VALIDATED] = "validated", [VALIDATION_INVALID] = "invalid_request",
+    [VALIDATION_UNKNOWN] = "unknown",     [VALIDATION_NOT_OPEN] = "not_open",
+    [VALIDATION_UNPROVEN] = "not_proven", [VALIDATION_NO_RESOLVER] = "resolver_down",
+    [VALIDATION_NO_STORE] = "store_down",
+};
+
 static void add(_Atomic uint64_t *counter, uint64_t amount)
 {
     atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
@@ -62,6 +69,31 @@ void metrics_count_exchange(struct metrics *metrics, enum error_code code, int64
     histogram_observe(&metrics->exchange, ns);
 }
 
+static enum validation_result validation_of(enum error_code code)
+{
+    switch ((int)code) {
+    case ERROR_NONE:
+        return VALIDATION_VALIDATED;
+    case ERROR_NOT_FOUND:
+        return VALIDATION_UNKNOWN;
+    case ERROR_NOT_OPEN:
+        return VALIDATION_NOT_OPEN;
+    case ERROR_PRESENTATION:
+        return VALIDATION_UNPROVEN;
+    case ERROR_RESOLVER_UNAVAILABLE:
+        return VALIDATION_NO_RESOLVER;
+    case ERROR_STORE_UNAVAILABLE:
+        return VALIDATION_NO_STORE;
+    default:
+        return VALIDATION_INVALID;
+    }
+}
+
+void metrics_count_validation(struct metrics *metrics, enum error_code code)
+{
+    add(&metrics->validations[validation_of(code)], 1);
+}
+
 __attribute__((format(printf, 2, 3))) static void print(struct text *text, const char *format, ...)
 {
     char line[256];
@@ -94,13 +126,23 @@ static void print_histogram(struct text *text, const char *name, const char *hel
     print(text, "%s_count %" PRIu64 "\n", name, total);
 }
 
+static void print_counters(struct text *text, const char *name, const char *help,
+                           const _Atomic uint64_t *counters, const char *const *names, size_t count)
+{
+    metrics_print_head(text, name, "counter", help);
+    for (size_t i = 0; i < count; i++) {
+        print(text, "%s{result=\"%s\"} %" PRIu64 "\n", name, names[i],
+              atomic_load_explicit(&counters[i], memory_order_relaxed));
+    }
+}
+
 void metrics_print(const struct metrics *metrics, struct text *text)
 {
-    metrics_print_head(text, "issuerd_exchanges_total", "counter", "Exchanges by result.");
-    for (size_t i = 0; i < EXCHANGE_RESULTS; i++) {
-        print(text, "issuerd_exchanges_total{result=\"%s\"} %" PRIu64 "\n", result_names[i],
-              atomic_load_explicit(&metrics->exchanges[i], memory_order_relaxed));
-    }
+    print_counters(text, "issuerd_exchanges_total", "Exchanges by result.", metrics->exchanges,
+                   result_names, EXCHANGE_RESULTS);
+    print_counters(text, "issuerd_validations_total",
+                   "Presentations for authorization requests by result.", metrics->validations,
+                   validation_names, VALIDATION_RESULTS);
     print_histogram(text, "issuerd_exchange_seconds", "Time of an exchange inside the server.",
                     &metrics->exchange);
     print_histogram(text, "issuerd_sign_seconds", "Time of a signature inside the device.",

@@ -36,6 +36,12 @@ bool service_start(const struct service_options *options, struct service **servi
     self->signers_options.failed = on_signer_failed;
     self->signers_options.context = self;
     self->codes = code_table_new(CODE_TABLE_MAX);
+    self->resolver =
+        options->did_resolver_url[0] != '\0' ? did_resolver_new(options->did_resolver_url) : NULL;
+    self->presentation_rules = (struct presentation_rules){ .audience = options->issuer,
+                                                            .trusted = options->trusted,
+                                                            .trusted_count = options->trusted_count,
+                                                            .resolver = self->resolver };
     pthread_mutex_init(&self->heartbeat_lock, NULL);
     if (!store_open(options->store_url, &options->store, &self->store, err)
         || !signers_start(&self->signers_options, &self->signers, err)
@@ -59,6 +65,7 @@ void service_stop(struct service *self)
     signers_stop(self->signers);
     store_close(self->store);
     code_table_free(self->codes);
+    did_resolver_free(self->resolver);
     pthread_mutex_destroy(&self->heartbeat_lock);
     free(self);
 }

@@ -341,6 +341,20 @@ static const struct {
       { "S\xfc"
         "d",
         "\xed\xa0\x80" } },
+    { "public",
+      "trusted_proxy",
+      { "10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1" },
+      { "", "proxy.example", "10.0.0.0/33", "10.0.0.1/", "10.0.0.1/8x", "2001:db8::/129",
+        "10.0.0" } },
+    { "did",
+      "resolver_url",
+      { "", "https://resolver.example", "http://127.0.0.1:8080/a" },
+      { "resolver", "https://resolver.example/", "https://a/?b", "http://resolver.example" } },
+    { "trust",
+      "issuer",
+      { "did:web:a.example", "did:web:a.example Degree  Diploma", "did:key:z1 a:b/c" },
+      { "", "Degree", "did:web:a.example#1", "did:web:a.example \"Degree\"", "did:WEB:a",
+        "did:web:a T\xc3\xa4", "did:web:a 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17" } },
     { "signer",
       "uri",
       { GOOD_URI, "pkcs11:token=a?pin-source=@20/pin&module-path=@20/module.so",
@@ -502,6 +516,35 @@ static void test_values_reach_their_fields(void)
     CU_ASSERT_STRING_EQUAL(config->audience, "x");
     CU_ASSERT_STRING_EQUAL(config->display_name, "A \"B\" C");
     CU_ASSERT_STRING_EQUAL(config->credential_endpoint, "https://a.example/;b");
+}
+
+static void test_trust_is_split_into_dids_and_types(void)
+{
+    CU_ASSERT_TRUE_FATAL(load(COMPLETE "[trust]\nissuer = did:web:a.example Degree  Diploma\n"
+                                       "issuer = did:web:b.example\n"));
+    const struct config *config = fixture.config;
+    CU_ASSERT_EQUAL_FATAL(config->trusted_count, 2);
+    CU_ASSERT_STRING_EQUAL(config->trusted[0].did, "did:web:a.example");
+    CU_ASSERT_EQUAL_FATAL(config->trusted[0].type_count, 2);
+    CU_ASSERT_STRING_EQUAL(config->trusted[0].types[0], "Degree");
+    CU_ASSERT_STRING_EQUAL(config->trusted[0].types[1], "Diploma");
+    CU_ASSERT_STRING_EQUAL(config->trusted[1].did, "did:web:b.example");
+    CU_ASSERT_EQUAL(config->trusted[1].type_count, 0);
+    CU_ASSERT_FALSE(load(COMPLETE "[trust]\nissuer = did:web:a A\nissuer = did:web:a B\n"));
+    CU_ASSERT_TRUE(has_problem(10, "trust.issuer", "twice"));
+}
+
+static void test_a_list_is_bounded(void)
+{
+    char text[8192];
+    size_t length = (size_t)snprintf(text, sizeof(text), COMPLETE "[public]\n");
+
+    for (int i = 0; i <= CONFIG_LIST_MAX; i++) {
+        length +=
+            (size_t)snprintf(text + length, sizeof(text) - length, "trusted_proxy = ::%x\n", i);
+    }
+    CU_ASSERT_FALSE(load(text));
+    CU_ASSERT_TRUE(has_problem(9 + CONFIG_LIST_MAX, "public.trusted_proxy", "one too many"));
 }
 
 static void test_development_allows_files_and_plain_http(void)
@@ -739,6 +782,8 @@ int main(void)
         { "every row explains itself", test_every_row_explains_itself },
         { "defaults are as documented", test_defaults_are_as_documented },
         { "values reach their fields", test_values_reach_their_fields },
+        { "trust is split into DIDs and types", test_trust_is_split_into_dids_and_types },
+        { "a list is bounded", test_a_list_is_bounded },
         { "development allows files and plain http", test_development_allows_files_and_plain_http },
         { "all problems come at once, in order of lines",
           test_all_problems_come_at_once_in_order_of_lines },

@@ -51,6 +51,35 @@ static void test_nothing_happened_is_all_zero(void)
     CU_ASSERT_TRUE(says("issuerd_exchange_seconds_count 0"));
 }
 
+static void test_each_validation_is_counted_under_its_name(void)
+{
+    static const struct {
+        enum error_code code;
+        const char *name;
+    } results[] = {
+        { ERROR_NONE, "validated" },
+        { ERROR_INVALID_REQUEST, "invalid_request" },
+        { ERROR_NOT_FOUND, "unknown" },
+        { ERROR_NOT_OPEN, "not_open" },
+        { ERROR_PRESENTATION, "not_proven" },
+        { ERROR_RESOLVER_UNAVAILABLE, "resolver_down" },
+        { ERROR_STORE_UNAVAILABLE, "store_down" },
+    };
+    char line[80];
+
+    for (size_t i = 0; i < COUNT_OF(results); i++) {
+        for (size_t times = 0; times <= i; times++) {
+            metrics_count_validation(&fixture.metrics, results[i].code);
+        }
+    }
+    CU_ASSERT_TRUE_FATAL(print());
+    for (size_t i = 0; i < COUNT_OF(results); i++) {
+        (void)snprintf(line, sizeof(line), "issuerd_validations_total{result=\"%s\"} %zu",
+                       results[i].name, i + 1);
+        CU_ASSERT_TRUE(says(line));
+    }
+}
+
 static void test_each_result_is_counted_under_its_name(void)
 {
     static const struct {
@@ -203,6 +232,8 @@ int main(void)
     CU_TestInfo tests[] = {
         { "nothing happened is all zero", test_nothing_happened_is_all_zero },
         { "each result is counted under its name", test_each_result_is_counted_under_its_name },
+        { "each validation is counted under its name",
+          test_each_validation_is_counted_under_its_name },
         { "a duration falls into the first bucket that holds it",
           test_a_duration_falls_into_the_first_bucket_that_holds_it },
         { "buckets only grow", test_buckets_only_grow },
