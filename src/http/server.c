@@ -1,4 +1,4 @@
-/* libmicrohttpd's callbacks, the routes, and a server's life. */
+/* libmicrohttpd's callbacks, and a server's life. */
 #include "http/server.h"
 
 #include <arpa/inet.h>
@@ -15,40 +15,17 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "http/connection.h"
-#include "http/endpoint.h"
 #include "http/header_gate.h"
 #include "http/listener.h"
+#include "http/routes.h"
 
 enum {
-    BODY_TOKENS = 4 * 1024,
-    BODY_AUTHORIZATIONS = 64 * 1024,
     POOL_SIZE = 48 * 1024, /* above HEAD_MAX, so that it is we who refuse a large head */
 #ifdef SANITIZED
     STACK_SIZE = 2 * 1024 * 1024,
 #else
     STACK_SIZE = 256 * 1024,
 #endif
-};
-
-struct route {
-    enum server_role role;
-    const char *method;
-    const char *path; /* may have one "{id}" segment */
-    size_t body_limit;
-    endpoint_fn *endpoint;
-};
-
-static const struct route routes[] = {
-    { SERVER_PUBLIC, "POST", "/api/v1/tokens", BODY_TOKENS, tokens_endpoint },
-    { SERVER_PUBLIC, "POST", "/api/v1/authorizations", BODY_AUTHORIZATIONS,
-      authorizations_endpoint },
-    { SERVER_PUBLIC, "GET", "/.well-known/jwks.json", 0, jwks_endpoint },
-    { SERVER_PUBLIC, "GET", "/.well-known/openid-credential-issuer", 0, metadata_endpoint },
-    { SERVER_ADMIN, "POST", "/api/v1/authorizations/{id}/approve", BODY_AUTHORIZATIONS,
-      approve_endpoint },
-    { SERVER_ADMIN, "GET", "/livez", 0, livez_endpoint },
-    { SERVER_ADMIN, "GET", "/readyz", 0, readyz_endpoint },
-    { SERVER_ADMIN, "GET", "/metrics", 0, metrics_endpoint },
 };
 
 struct server {
@@ -58,59 +35,6 @@ struct server {
     struct MHD_Daemon *daemon;
     char address[ADDRESS_MAX];
 };
-
-/* ---- routes ---- */
-
-/* Matches `path` against the pattern; what stands for {id} goes to `id_out`. */
-static bool route_matches(const char *pattern, const char *path, char id_out[static ID_MAX])
-{
-    const char *open = strchr(pattern, '{');
-    const size_t before = open != NULL ? (size_t)(open - pattern) : strlen(pattern);
-
-    id_out[0] = '\0';
-    if (open == NULL) {
-        return strcmp(pattern, path) == 0;
-    }
-    if (strncmp(pattern, path, before) != 0) {
-        return false;
-    }
-    const size_t length = strcspn(path + before, "/");
-    if (length == 0 || length >= ID_MAX
-        || strcmp(path + before + length, open + strlen("{id}")) != 0) {
-        return false;
-    }
-    memcpy(id_out, path + before, length);
-    id_out[length] = '\0';
-    return true;
-}
-
-/* HEAD is served as GET; libmicrohttpd leaves the body out. */
-static bool method_matches(const char *wanted, const char *method)
-{
-    return strcmp(wanted, method) == 0
-        || (strcmp(wanted, "GET") == 0 && strcmp(method, "HEAD") == 0);
-}
-
-static bool find_route(const struct server *self, const char *method, const char *path,
-                       const struct route **route_out, const char **allow_out, struct error *err)
-{
-    char id[ID_MAX];
-    bool any_method = false;
-
-    for (size_t i = 0; i < COUNT_OF(routes); i++) {
-        if (routes[i].role != self->options->role || !route_matches(routes[i].path, path, id)) {
-            continue;
-        }
-        if (method_matches(routes[i].method, method)) {
-            *route_out = &routes[i];
-            return true;
-        }
-        any_method = true;
-        *allow_out = strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method;
-    }
-    return any_method ? fail(err, ERROR_METHOD_NOT_ALLOWED, "this path takes %s", *allow_out)
-                      : fail(err, ERROR_NO_ROUTE, "there is nothing at this path");
-}
 
 /* ---- answers ---- */
 
@@ -219,7 +143,7 @@ static bool accept_head(const struct server *self, struct connection *state,
         return fail(err, ERROR_OVERLOADED, "too many connections");
     }
     return header_gate(connection, method, path, version, err)
-        && find_route(self, method, path, &state->route, allow_out, err)
+        && routes_find(self->options->role, method, path, &state->route, allow_out, err)
         && check_length(connection, state->route, err)
         && (state->route->body_limit == 0 || !has_body(connection) || check_type(connection, err));
 }
@@ -289,14 +213,15 @@ static bool run_endpoint(const struct server *self, struct connection *state,
                          struct error *err)
 {
     if (state->route == NULL
-        && !find_route(self, request->method, request->path, &state->route, allow_out, err)) {
+        && !routes_find(self->options->role, request->method, request->path, &state->route,
+                        allow_out, err)) {
         return false;
     }
     if (state->body_too_large) {
         return fail(err, ERROR_TOO_LARGE, "the body is larger than %zu bytes",
                     state->route->body_limit);
     }
-    (void)route_matches(state->route->path, request->path, request->id);
+    (void)route_matches(state->route, request->path, request->id);
     return state->route->endpoint(self->site, request, reply, err);
 }
 
