@@ -137,8 +137,8 @@ static void add_heading(const char *section)
 /* Loads the least good configuration with one setting changed or added. Returns its line. */
 static int load_with(const char *section, const char *name, const char *value, bool *good_out)
 {
-    static const char *const SECTIONS[] = { "issuer", "public",   "admin", "store",
-                                            "tokens", "metadata", "log",   "signer" };
+    static const char *const SECTIONS[] = { "issuer",   "public", "admin", "store", "tokens",
+                                            "metadata", "did",    "trust", "log",   "signer" };
     int line = 0;
     fixture.length = 0;
     for (size_t i = 0; i < COUNT_OF(SECTIONS); i++) {
@@ -531,7 +531,7 @@ static void test_trust_is_split_into_dids_and_types(void)
     CU_ASSERT_STRING_EQUAL(config->trusted[1].did, "did:web:b.example");
     CU_ASSERT_EQUAL(config->trusted[1].type_count, 0);
     CU_ASSERT_FALSE(load(COMPLETE "[trust]\nissuer = did:web:a A\nissuer = did:web:a B\n"));
-    CU_ASSERT_TRUE(has_problem(10, "trust.issuer", "twice"));
+    CU_ASSERT_TRUE(has_problem(11, "trust.issuer", "twice"));
 }
 
 static void test_a_list_is_bounded(void)
@@ -544,7 +544,7 @@ static void test_a_list_is_bounded(void)
             (size_t)snprintf(text + length, sizeof(text) - length, "trusted_proxy = ::%x\n", i);
     }
     CU_ASSERT_FALSE(load(text));
-    CU_ASSERT_TRUE(has_problem(9 + CONFIG_LIST_MAX, "public.trusted_proxy", "one too many"));
+    CU_ASSERT_TRUE(has_problem(10 + CONFIG_LIST_MAX, "public.trusted_proxy", "one too many"));
 }
 
 static void test_development_allows_files_and_plain_http(void)
