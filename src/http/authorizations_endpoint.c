@@ -1,4 +1,4 @@
-/* POST /api/v1/authorizations, and the admin's POST /api/v1/authorizations/{id}/approve. */
+/* POST /api/v1/authorizations, a wallet's POST .../{id}/validate, the admin's POST .../{id}/approve. */
 #include "http/endpoint.h"
 
 #include <stdio.h>
@@ -80,6 +80,59 @@ bool authorizations_endpoint(const struct site *site, const struct request *requ
     }
     return service_create_authorization(site->service, &wanted, request->received_s, &created, err)
         && reply_authorization(reply, 201, &created, err);
+}
+
+static bool parse_validation(const struct request *request, struct validation_request *validation,
+                             cJSON **submission_out, cJSON **body_out, struct error *err)
+{
+    const struct json_member members[] = {
+        { .name = "vp",
+          .type = JSON_TEXT,
+          .required = true,
+          .hint = ", a JWT VP: a presentation with an embedded proof is not accepted",
+          .text_out = &validation->vp },
+        { .name = "state", .type = JSON_TEXT, .required = true, .text_out = &validation->state },
+        { .name = "nonce", .type = JSON_TEXT, .required = true, .text_out = &validation->nonce },
+        { .name = "presentation_submission", .type = JSON_OBJECT, .object_out = submission_out },
+        { .name = "id", .type = JSON_TEXT, .required = true, .text_out = &validation->id },
+    };
+    /* The last stands in the body of the older path alone. */
+    const size_t count = COUNT_OF(members) - (validation->id != NULL ? 1 : 0);
+
+    return json_body_parse(request, members, count, body_out, err);
+}
+
+static bool validate(const struct site *site, const struct request *request, const char *id,
+                     struct reply *reply, struct error *err)
+{
+    scoped(release_json) cJSON *body = NULL;
+    scoped(release_printed) char *submission_text = NULL;
+    scoped(authorization_clear) struct authorization validated = { .id = "" };
+    struct validation_request validation = { .id = id };
+    cJSON *submission = NULL;
+
+    if (!parse_validation(request, &validation, &submission, &body, err)) {
+        return false;
+    }
+    if (submission != NULL) {
+        submission_text = cJSON_PrintUnformatted(submission);
+        validation.presentation_submission = submission_text;
+    }
+    return service_validate(site->service, &validation, request->received_s, request->received_ns,
+                            &validated, err)
+        && reply_authorization(reply, 200, &validated, err);
+}
+
+bool validate_endpoint(const struct site *site, const struct request *request, struct reply *reply,
+                       struct error *err)
+{
+    return validate(site, request, request->id, reply, err);
+}
+
+bool verify_endpoint(const struct site *site, const struct request *request, struct reply *reply,
+                     struct error *err)
+{
+    return validate(site, request, NULL, reply, err);
 }
 
 /* Digests are compared, in constant time: neither content nor length of the secret shows. */

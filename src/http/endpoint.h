@@ -28,6 +28,8 @@ typedef MUST_CHECK bool endpoint_fn(const struct site *site, const struct reques
 
 endpoint_fn tokens_endpoint;         /* POST /api/v1/tokens */
 endpoint_fn authorizations_endpoint; /* POST /api/v1/authorizations */
+endpoint_fn validate_endpoint;       /* POST /api/v1/authorizations/{id}/validate */
+endpoint_fn verify_endpoint;         /* POST /api/v1/authorize/verify: the id is in the body */
 endpoint_fn approve_endpoint;        /* POST /api/v1/authorizations/{id}/approve */
 endpoint_fn jwks_endpoint;           /* GET /.well-known/jwks.json */
 endpoint_fn metadata_endpoint;       /* GET /.well-known/openid-credential-issuer */

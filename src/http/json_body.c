@@ -10,18 +10,24 @@ void release_json(cJSON **json)
     cJSON_Delete(*json);
 }
 
+static bool fail_type(const struct json_member *member, const char *wanted, struct error *err)
+{
+    const char *hint = member->hint != NULL ? member->hint : "";
+    return fail(err, ERROR_INVALID_REQUEST, "%s must be %s%s", member->name, wanted, hint);
+}
+
 static bool assign(const struct json_member *member, cJSON *value, struct error *err)
 {
     switch (member->type) {
     case JSON_TEXT:
         if (!cJSON_IsString(value)) {
-            return fail(err, ERROR_INVALID_REQUEST, "%s must be a string", member->name);
+            return fail_type(member, "a string", err);
         }
         *member->text_out = value->valuestring;
         return true;
     case JSON_OBJECT:
         if (!cJSON_IsObject(value)) {
-            return fail(err, ERROR_INVALID_REQUEST, "%s must be an object", member->name);
+            return fail_type(member, "an object", err);
         }
         *member->object_out = value;
         return true;

@@ -12,6 +12,7 @@ struct json_member {
     const char *name;
     enum json_type type;
     bool required;
+    const char *hint;      /* added where the type is wrong; NULL: none */
     const char **text_out; /* JSON_TEXT: borrowed from the object; NULL if absent */
     cJSON **object_out;    /* JSON_OBJECT: likewise */
 };

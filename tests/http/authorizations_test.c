@@ -15,6 +15,7 @@
 
 #define JSON "Content-Type: application/json\r\n"
 #define JWKS_PATH "/.well-known/jwks.json"
+#define OLDER_PATH "/api/v1/authorize"
 #define METADATA_PATH "/.well-known/openid-credential-issuer"
 #define TEXT_31 "abcdefghijklmnopqrstuvwxyz01234"
 #define TEXT_32 TEXT_31 "5"
@@ -291,6 +292,25 @@ static void test_approved_request_has_a_code(void)
     CU_ASSERT_TRUE(expires_s >= before_s + 60 && expires_s <= wall_s() + 60);
 }
 
+static void test_older_path_creates_requests_too(void)
+{
+    const struct http_reply *reply =
+        http_post_json(fixture.client, OLDER_PATH, body_of(fixture.state, fixture.nonce, ""));
+
+    CU_ASSERT_EQUAL(reply->status, 201);
+    CU_ASSERT_TRUE(reply_member(reply, "id", fixture.id, sizeof(fixture.id)));
+    CU_ASSERT_EQUAL(approve(HOLDER_DID, NULL)->status, 200);
+}
+
+static void test_older_path_refuses_with_its_own_name(void)
+{
+    assert_refusal(http_post_json(fixture.client, OLDER_PATH, "{}"), 400, API_INVALID_REQUEST,
+                   "POST", OLDER_PATH);
+    const struct http_reply *reply = http_get(fixture.client, OLDER_PATH);
+    CU_ASSERT_STRING_EQUAL(http_header(reply, "Allow"), "POST");
+    assert_refusal(reply, 405, API_METHOD_NOT_ALLOWED, "GET", OLDER_PATH);
+}
+
 static void test_approving_without_a_secret_is_refused(void)
 {
     CU_ASSERT_TRUE(is_error_reply(http_post_json(fixture.admin, approve_path(fixture.id),
@@ -498,6 +518,8 @@ static void test_admin_port_has_no_public_paths(void)
                                   TOKENS_PATH));
     CU_ASSERT_TRUE(is_error_reply(http_get(fixture.admin, AUTHORIZATIONS_PATH), 404, API_NO_ROUTE,
                                   "GET", AUTHORIZATIONS_PATH));
+    CU_ASSERT_TRUE(
+        is_error_reply(http_get(fixture.admin, OLDER_PATH), 404, API_NO_ROUTE, "GET", OLDER_PATH));
 }
 
 /* ---- health and metrics ---- */
@@ -741,6 +763,8 @@ int main(void)
         { "a body above 64 KiB is refused", test_body_above_64_kib_is_refused },
         { "GET of authorizations is refused", test_get_of_authorizations_is_refused },
         { "an approved request has a code", test_approved_request_has_a_code },
+        { "the older path creates requests too", test_older_path_creates_requests_too },
+        { "the older path refuses with its own name", test_older_path_refuses_with_its_own_name },
         { "approving without a secret is refused", test_approving_without_a_secret_is_refused },
         { "wrong secrets are refused", test_wrong_secrets_are_refused },
         { "a wrong secret is told before anything else",

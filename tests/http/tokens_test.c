@@ -12,6 +12,7 @@
 #include "support/run.h"
 
 #define JSON "Content-Type: application/json\r\n"
+#define OLDER_PATH "/api/v1/connect/token"
 #define OFFENDING "offending" /* part of what is refused: no answer may repeat it */
 
 static struct {
@@ -47,6 +48,20 @@ static void test_code_is_traded_for_a_token(void)
     CU_ASSERT_TRUE(is_token_reply(reply, fixture.token));
     CU_ASSERT_PTR_NOT_NULL(strstr(reply->body, "\"expires_in\":3600"));
     CU_ASSERT_STRING_EQUAL(http_header(reply, "Connection"), "");
+}
+
+static void test_older_path_trades_codes_too(void)
+{
+    char body[256];
+
+    (void)snprintf(body, sizeof(body), "{\"authorization_code\":\"%s\"}", fixture.code);
+    CU_ASSERT_TRUE(is_token_reply(http_post_json(fixture.client, OLDER_PATH, body), NULL));
+    CU_ASSERT_TRUE(is_error_reply(api_redeem(fixture.client, fixture.code), 400, API_CODE_GONE,
+                                  "POST", TOKENS_PATH));
+    CU_ASSERT_TRUE(is_error_reply(http_post_json(fixture.client, OLDER_PATH, body), 400,
+                                  API_CODE_GONE, "POST", OLDER_PATH));
+    CU_ASSERT_TRUE(is_error_reply(http_get(fixture.client, OLDER_PATH), 405, API_METHOD_NOT_ALLOWED,
+                                  "GET", OLDER_PATH));
 }
 
 static void test_token_verifies_with_the_published_keys(void)
@@ -713,6 +728,7 @@ int main(void)
 {
     CU_TestInfo tests[] = {
         { "a code is traded for a token", test_code_is_traded_for_a_token },
+        { "the older path trades codes too", test_older_path_trades_codes_too },
         { "a token verifies with the published keys", test_token_verifies_with_the_published_keys },
         { "a changed token does not verify", test_changed_token_does_not_verify },
         { "a token's header has alg, kid and typ alone", test_header_has_alg_kid_and_typ_alone },
