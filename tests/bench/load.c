@@ -1,16 +1,18 @@
 /*
  * The load generator: keep-alive connections over one epoll, in one thread, so that it leaves the
- * two cores to the server it measures. It knows three requests, and all of a kind go through the
- * same engine: a template with slots of fixed width, and a table with the text for each slot.
+ * two cores to the server it measures. It knows four requests, and all of a kind go through the
+ * same engine: a template with slots of fixed width, and a table with the texts for them.
  *
  *   load prepare  makes codes: POST /api/v1/authorizations, then approve on the admin listener
  *   load run      redeems them: each connection sends its next code as soon as it has its answer, or
  *                 with --rate, codes come at even distances, whatever the server does; then the time
  *                 of an answer counts from when its code came, waiting for a free connection or not
+ *   load validate makes authorization requests and the presentations that answer them (ES256, did:jwk),
+ *                 then sends these: POST /api/v1/authorizations/{id}/validate
  *
- * `run` counts what was answered before the clock stopped, and as a token only a 201. It ends
- * with status 1 if any code got another answer, or none; also after the clock. With --refused a 503
- * with Retry-After is no such answer: its code goes into that file.
+ * `run` counts what was answered before the clock stopped, and as a token only a 201; `validate` likewise, and
+ * a 200. They end with status 1 if anything got another answer, or none; also after the clock. With
+ * --refused a 503 with Retry-After is no such answer: its code goes into that file.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,16 +33,19 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "support/holder.h"
+
 enum {
     CONNECTIONS_MAX = 10000,
-    REQUEST_MAX = 1024,
+    REQUEST_MAX = 4096,
     ANSWER_MAX = 8192,
     SLOTS_MAX = 2,
     STATUS_MAX = 600,
     SILENCE_MS = 10000, /* no answer at all for so long: the server hangs */
     CHUNK = 10000,      /* open authorization requests at a time: the server bounds them */
     NONCE_WIDTH = 43,
-    CODE_WIDTH_MAX = 128,
+    ID_WIDTH = 36,
+    WIDTH_MAX = 2048, /* of a text */
 };
 
 __attribute__((format(printf, 1, 2))) static _Noreturn void die(const char *format, ...)
@@ -70,7 +75,7 @@ static int64_t now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Texts of one width: nonces, ids, codes. */
+/* Texts of one width: nonces, ids, codes, ids with the body that goes to each. */
 
 struct table {
     char *text;
@@ -81,7 +86,7 @@ struct table {
 
 static struct table table_new(size_t capacity)
 {
-    return (struct table){ .text = allocate(capacity, CODE_WIDTH_MAX), .capacity = capacity };
+    return (struct table){ .capacity = capacity };
 }
 
 static const char *table_at(const struct table *table, size_t index)
@@ -94,29 +99,47 @@ static void table_add(struct table *table, const char *text, size_t width)
 {
     if (table->count == 0) {
         table->width = width;
+        table->text = allocate(table->capacity, width);
     }
     if (table->count == table->capacity || width != table->width || width == 0
-        || width > CODE_WIDTH_MAX) {
+        || width > WIDTH_MAX) {
         die("a value of %zu characters does not fit among %zu of %zu", width, table->count,
             table->width);
     }
     memcpy(table->text + table->count++ * table->width, text, width);
 }
 
-/* Requests: head and body, with SLOT where a text of the table goes. */
+/* Requests: head and body. FIRST stands for the first part of a text of the table, REST for what
+ * follows it. */
 
-#define SLOT "\x1f"
+#define FIRST "\x1f"
+#define REST "\x1e"
+
+struct slot {
+    size_t at;
+    size_t from; /* inside the text */
+    size_t width;
+};
 
 struct template
 {
     char text[REQUEST_MAX];
     size_t length;
-    size_t slots[SLOTS_MAX];
+    size_t first_width;
+    size_t rest_width;
+    struct slot slots[SLOTS_MAX];
     size_t slot_count;
 };
 
-__attribute__((format(printf, 3, 4))) static void
-template_add(struct template *template, size_t slot_width, const char *format, ...)
+static void template_add_slot(struct template *template, size_t from, size_t width)
+{
+    template->slots[template->slot_count++] =
+        (struct slot){ .at = template->length, .from = from, .width = width };
+    template->length += width;
+}
+
+__attribute__((format(printf, 2, 3))) static void template_add(struct template *template,
+                                                               const char *format, ...)
 {
     char piece[REQUEST_MAX];
     va_list args;
@@ -124,13 +147,16 @@ template_add(struct template *template, size_t slot_width, const char *format, .
     int length = vsnprintf(piece, sizeof(piece), format, args);
     va_end(args);
     if (length < 0 || (size_t)length >= sizeof(piece)
-        || template->length + (size_t)length + SLOTS_MAX * CODE_WIDTH_MAX > REQUEST_MAX) {
+        || template->length + (size_t)length + SLOTS_MAX * template->first_width
+                   + template->rest_width
+               > REQUEST_MAX) {
         die("a request is longer than %d bytes", REQUEST_MAX);
     }
     for (const char *c = piece; *c != '\0'; c++) {
-        if (*c == SLOT[0]) {
-            template->slots[template->slot_count++] = template->length;
-            template->length += slot_width;
+        if (*c == FIRST[0]) {
+            template_add_slot(template, 0, template->first_width);
+        } else if (*c == REST[0]) {
+            template_add_slot(template, template->first_width, template->rest_width);
         } else {
             template->text[template->length++] = *c;
         }
@@ -151,7 +177,7 @@ struct answer {
 struct job {
     const char *address; /* HOST:PORT */
     struct template template;
-    const struct table *texts; /* text i goes into every slot of request i */
+    const struct table *texts; /* text i goes into the slots of request i */
     size_t first;              /* requests texts[first..end) */
     size_t end;
     size_t connections;
@@ -244,7 +270,8 @@ static void send_request(struct engine *engine, struct connection *connection, i
     const struct job *job = engine->job;
     connection->text = table_at(job->texts, engine->next++);
     for (size_t i = 0; i < job->template.slot_count; i++) {
-        memcpy(connection->request + job->template.slots[i], connection->text, job->texts->width);
+        const struct slot *slot = &job->template.slots[i];
+        memcpy(connection->request + slot->at, connection->text + slot->from, slot->width);
     }
     connection->received = 0;
     connection->answer_length = 0;
@@ -423,6 +450,7 @@ struct options {
     const char *secret_file;
     const char *out;
     const char *codes;
+    const char *issuer;
     const char *refused;
     size_t count;
     size_t connections;
@@ -465,6 +493,20 @@ static void take_id(struct job *job, const struct answer *answer)
     take_string(job, answer, 201, "id");
 }
 
+/* The id, and the nonce behind it. */
+static void take_request(struct job *job, const struct answer *answer)
+{
+    char text[ID_WIDTH + NONCE_WIDTH];
+    size_t length = 0;
+    const char *id = answer->status == 201 ? json_string(answer->body, "id", &length) : NULL;
+    if (id == NULL || length != ID_WIDTH) {
+        die("validate: a request was answered %d: %.300s", answer->status, answer->body);
+    }
+    memcpy(text, id, ID_WIDTH);
+    memcpy(text + ID_WIDTH, answer->text, NONCE_WIDTH);
+    table_add(job->results, text, sizeof(text));
+}
+
 static void take_code(struct job *job, const struct answer *answer)
 {
     take_string(job, answer, 200, "code");
@@ -475,13 +517,17 @@ static void refuse_loss(struct job *job)
     die("prepare: %s closed a connection instead of answering", job->address);
 }
 
-/* The two parts that differ, and the lengths that follow from them. */
-static void add_post(struct template *template, size_t slot_width, const char *path,
-                     const char *address, const char *extra_head, const char *body,
-                     size_t body_slots)
+/* The parts that differ, and the length that follows from them. */
+static void add_post(struct template *template, const char *path, const char *address,
+                     const char *extra_head, const char *body)
 {
-    size_t body_length = strlen(body) + body_slots * slot_width - body_slots;
-    template_add(template, slot_width,
+    size_t body_length = 0;
+    for (const char *c = body; *c != '\0'; c++) {
+        body_length += *c == FIRST[0] ? template->first_width
+                     : *c == REST[0]  ? template->rest_width
+                                      : 1;
+    }
+    template_add(template,
                  "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n%s"
                  "Content-Length: %zu\r\n\r\n%s",
                  path, address, extra_head, body_length, body);
@@ -502,20 +548,23 @@ static struct table make_nonces(size_t count)
     return nonces;
 }
 
+typedef void take_fn(struct job *job, const struct answer *answer);
+
 static struct table create(const struct options *options, const struct table *nonces, size_t first,
-                           size_t end)
+                           size_t end, take_fn *take)
 {
     struct table ids = table_new(end - first);
     struct job job = { .address = options->public_address,
+                       .template.first_width = nonces->width,
                        .texts = nonces,
                        .first = first,
                        .end = end,
                        .connections = options->connections,
-                       .on_answer = take_id,
+                       .on_answer = take,
                        .on_loss = refuse_loss,
                        .results = &ids };
-    add_post(&job.template, NONCE_WIDTH, "/api/v1/authorizations", job.address, "",
-             "{\"state\":\"" SLOT "\",\"nonce\":\"" SLOT "\"}", 2);
+    add_post(&job.template, "/api/v1/authorizations", job.address, "",
+             "{\"state\":\"" FIRST "\",\"nonce\":\"" FIRST "\"}");
     run_job(&job);
     return ids;
 }
@@ -525,6 +574,7 @@ static void approve(const struct options *options, const struct table *ids, cons
 {
     char secret_header[400];
     struct job job = { .address = options->admin_address,
+                       .template.first_width = ids->width,
                        .texts = ids,
                        .end = ids->count,
                        .connections = options->connections,
@@ -532,9 +582,8 @@ static void approve(const struct options *options, const struct table *ids, cons
                        .on_loss = refuse_loss,
                        .results = codes };
     snprintf(secret_header, sizeof(secret_header), "x-client-secret: %s\r\n", secret);
-    add_post(&job.template, ids->width, "/api/v1/authorizations/" SLOT "/approve", job.address,
-             secret_header,
-             "{\"holder_did\":\"did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK\"}", 0);
+    add_post(&job.template, "/api/v1/authorizations/" FIRST "/approve", job.address, secret_header,
+             "{\"holder_did\":\"did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK\"}");
     run_job(&job);
 }
 
@@ -572,7 +621,7 @@ static int prepare(const struct options *options)
     read_line(options->secret_file, secret, sizeof(secret));
     for (size_t first = 0; first < options->count; first += CHUNK) {
         size_t end = first + CHUNK < options->count ? first + CHUNK : options->count;
-        struct table ids = create(options, &nonces, first, end);
+        struct table ids = create(options, &nonces, first, end, take_id);
         approve(options, &ids, secret, &codes);
         free(ids.text);
     }
@@ -591,7 +640,8 @@ struct latencies {
 };
 
 struct tally {
-    struct latencies tokens;     /* 201 in time */
+    int wanted;                  /* 201 or 200 */
+    struct latencies good;       /* the wanted answers that came in time */
     struct latencies refusals;   /* 503 with Retry-After, if they are kept */
     size_t statuses[STATUS_MAX]; /* all other answers, whenever they came */
     size_t others;
@@ -601,9 +651,9 @@ struct tally {
 static void count_answer(struct job *job, const struct answer *answer)
 {
     struct tally *tally = job->tally;
-    if (answer->status == 201) {
+    if (answer->status == tally->wanted) {
         if (answer->in_time) {
-            tally->tokens.ns[tally->tokens.count++] = answer->took_ns;
+            tally->good.ns[tally->good.count++] = answer->took_ns;
         }
     } else if (answer->status == 503 && answer->may_retry && job->results != NULL) {
         tally->refusals.ns[tally->refusals.count++] = answer->took_ns;
@@ -621,7 +671,7 @@ static void count_loss(struct job *job)
 
 static struct table read_codes(const char *path, size_t count_max)
 {
-    char line[CODE_WIDTH_MAX + 2];
+    char line[WIDTH_MAX + 2];
     size_t capacity = 0;
     FILE *file = fopen(path, "re");
     if (file == NULL) {
@@ -692,20 +742,21 @@ static void print_results(const struct options *options, const struct tally *tal
 {
     const bool json = options->json;
     const double seconds = (double)elapsed_ns / 1e9;
-    const double tokens = (double)tally->tokens.count;
+    const double good = (double)tally->good.count;
+    const bool is_run = tally->wanted == 201;
     char name[16];
 
     print_field(json, "connections", (double)options->connections, 0);
     print_field(json, "seconds", seconds, 3);
-    print_field(json, "tokens", tokens, 0);
-    print_field(json, "tokens_per_s", tokens / seconds, 1);
-    print_field(json, "p50_ms", percentile_ms(&tally->tokens, 50), 3);
-    print_field(json, "p99_ms", percentile_ms(&tally->tokens, 99), 3);
-    print_field(json, "max_ms", percentile_ms(&tally->tokens, 100), 3);
+    print_field(json, is_run ? "tokens" : "validations", good, 0);
+    print_field(json, is_run ? "tokens_per_s" : "validations_per_s", good / seconds, 1);
+    print_field(json, "p50_ms", percentile_ms(&tally->good, 50), 3);
+    print_field(json, "p99_ms", percentile_ms(&tally->good, 99), 3);
+    print_field(json, "max_ms", percentile_ms(&tally->good, 100), 3);
     if (options->refused != NULL) {
         print_refusals(json, &tally->refusals);
     }
-    print_field(json, "load_cpu_us", tokens > 0 ? load_cpu_us / tokens : 0.0, 1);
+    print_field(json, "load_cpu_us", good > 0 ? load_cpu_us / good : 0.0, 1);
     print_field(json, "ran_out", ran_out ? 1.0 : 0.0, 0);
     print_field(json, "lost", (double)tally->lost, 0);
     print_field(json, "other", (double)tally->others, 0);
@@ -718,43 +769,103 @@ static void print_results(const struct options *options, const struct tally *tal
     puts(json ? "}" : "");
 }
 
+/* Sends the texts until the clock stops or they are all sent, and says what came of it. */
+static int measure(const struct options *options, struct job *job, const char *texts)
+{
+    struct tally *tally = job->tally;
+    const size_t count = job->texts->count;
+
+    tally->good.ns = allocate(count, sizeof(int64_t));
+    tally->refusals.ns = allocate(count, sizeof(int64_t));
+    job->address = options->public_address;
+    job->end = count;
+    job->connections = options->connections;
+    job->duration_ns = (int64_t)(options->seconds * 1e9);
+    job->interval_ns = options->rate > 0 ? (int64_t)(1e9 / options->rate) : 0;
+    job->on_answer = count_answer;
+    job->on_loss = count_loss;
+
+    double cpu_before_us = cpu_us();
+    int64_t elapsed_ns = run_job(job);
+    double load_cpu_us = cpu_us() - cpu_before_us;
+    bool ran_out = options->count == 0 && elapsed_ns < job->duration_ns;
+    if (ran_out) {
+        fprintf(stderr, "load: the %s ran out after %.3f s\n", texts, (double)elapsed_ns / 1e9);
+    }
+    sort(&tally->good);
+    sort(&tally->refusals);
+    print_results(options, tally, elapsed_ns, ran_out, load_cpu_us);
+    free(tally->good.ns);
+    free(tally->refusals.ns);
+    return tally->others == 0 && tally->lost == 0 ? 0 : 1;
+}
+
 static int run(const struct options *options)
 {
     struct table codes = read_codes(options->codes, options->count > 0 ? options->count : SIZE_MAX);
     struct table refused = table_new(codes.count);
-    struct tally tally = { .tokens.ns = allocate(codes.count, sizeof(int64_t)),
-                           .refusals.ns = allocate(codes.count, sizeof(int64_t)) };
-    struct job job = { .address = options->public_address,
+    struct tally tally = { .wanted = 201 };
+    struct job job = { .template.first_width = codes.width,
                        .texts = &codes,
-                       .end = codes.count,
-                       .connections = options->connections,
-                       .duration_ns = (int64_t)(options->seconds * 1e9),
-                       .interval_ns = options->rate > 0 ? (int64_t)(1e9 / options->rate) : 0,
-                       .on_answer = count_answer,
-                       .on_loss = count_loss,
                        .results = options->refused != NULL ? &refused : NULL,
                        .tally = &tally };
-    add_post(&job.template, codes.width, "/api/v1/tokens", job.address, "",
-             "{\"authorization_code\":\"" SLOT "\"}", 1);
 
-    double cpu_before_us = cpu_us();
-    int64_t elapsed_ns = run_job(&job);
-    double load_cpu_us = cpu_us() - cpu_before_us;
-    bool ran_out = options->count == 0 && elapsed_ns < job.duration_ns;
-    if (ran_out) {
-        fprintf(stderr, "load: the codes ran out after %.3f s\n", (double)elapsed_ns / 1e9);
-    }
-    sort(&tally.tokens);
-    sort(&tally.refusals);
-    print_results(options, &tally, elapsed_ns, ran_out, load_cpu_us);
+    add_post(&job.template, "/api/v1/tokens", options->public_address, "",
+             "{\"authorization_code\":\"" FIRST "\"}");
+    int status = measure(options, &job, "codes");
     if (options->refused != NULL) {
         write_codes(options->refused, &refused);
     }
-    free(tally.tokens.ns);
-    free(tally.refusals.ns);
     free(refused.text);
     free(codes.text);
-    return tally.others == 0 && tally.lost == 0 ? 0 : 1;
+    return status;
+}
+
+/* load validate */
+
+/* What a wallet does before it sends: not measured. */
+static struct table present(const struct options *options, const struct table *nonces)
+{
+    struct table bodies = table_new(nonces->count);
+    struct table requests = create(options, nonces, 0, nonces->count, take_request);
+    struct holder holder = holder_new("ES256");
+    char text[WIDTH_MAX];
+
+    for (size_t i = 0; i < requests.count; i++) {
+        const char *id = table_at(&requests, i);
+        const char *nonce = id + ID_WIDTH;
+        char *vp =
+            holder_sign(&holder,
+                        "{\"iss\":\"%s\",\"aud\":\"%s\",\"nonce\":\"%.*s\",\"iat\":%lld,"
+                        "\"vp\":{\"type\":[\"VerifiablePresentation\"]}}",
+                        holder.did, options->issuer, NONCE_WIDTH, nonce, (long long)time(NULL));
+        int length = snprintf(text, sizeof(text),
+                              "%.*s{\"vp\":\"%s\",\"state\":\"%.*s\",\"nonce\":\"%.*s\"}", ID_WIDTH,
+                              id, vp, NONCE_WIDTH, nonce, NONCE_WIDTH, nonce);
+        table_add(&bodies, text, (size_t)length);
+        free(vp);
+    }
+    holder_clear(&holder);
+    free(requests.text);
+    return bodies;
+}
+
+static int validate(const struct options *options)
+{
+    struct table nonces = make_nonces(options->count);
+    struct table bodies = present(options, &nonces);
+    struct tally tally = { .wanted = 200 };
+    struct job job = { .template.first_width = ID_WIDTH,
+                       .template.rest_width = bodies.width - ID_WIDTH,
+                       .texts = &bodies,
+                       .tally = &tally };
+
+    add_post(&job.template, "/api/v1/authorizations/" FIRST "/validate", options->public_address,
+             "", REST);
+    int status = measure(options, &job, "presentations");
+    free(bodies.text);
+    free(nonces.text);
+    return status;
 }
 
 static _Noreturn void usage(void)
@@ -762,7 +873,9 @@ static _Noreturn void usage(void)
     fputs("usage: load prepare --public HOST:PORT --admin HOST:PORT --secret-file FILE --count N\n"
           "                    --connections C --out FILE\n"
           "       load run --public HOST:PORT --codes FILE --connections C\n"
-          "                [--seconds S] [--count N] [--rate N] [--refused FILE] [--json]\n",
+          "                [--seconds S] [--count N] [--rate N] [--refused FILE] [--json]\n"
+          "       load validate --public HOST:PORT --issuer URL --count N --connections C\n"
+          "                [--seconds S] [--json]\n",
           stderr);
     exit(2);
 }
@@ -780,6 +893,7 @@ static struct options parse_options(int argc, char **argv)
         { "seconds", required_argument, NULL, 's' },
         { "rate", required_argument, NULL, 'r' },
         { "refused", required_argument, NULL, 'x' },
+        { "issuer", required_argument, NULL, 'i' },
         { "json", no_argument, NULL, 'j' },
         { NULL, 0, NULL, 0 },
     };
@@ -817,6 +931,9 @@ static struct options parse_options(int argc, char **argv)
         case 'x':
             options.refused = optarg;
             break;
+        case 'i':
+            options.issuer = optarg;
+            break;
         case 'j':
             options.json = true;
             break;
@@ -844,6 +961,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(mode, "run") == 0 && options.codes != NULL) {
         return run(&options);
+    }
+    if (strcmp(mode, "validate") == 0 && options.issuer != NULL && options.count > 0) {
+        return validate(&options);
     }
     usage();
 }

@@ -54,6 +54,14 @@ function print_case(name, title,    i, at) {
         verdict(of(name, "issuerd_mb", 0) < memory_target_mb)
 }
 
+function print_validate(    per_s) {
+    per_s = of("ES256-validate", "validations_per_s", 64)
+    printf "\nvalidate: ES256 presentations, did:jwk, 64 connections\n"
+    printf "  %.0f/s, p50 %.2f ms, p99 %.2f ms; target >= %d/s: %s\n", per_s,
+        of("ES256-validate", "p50_ms", 64), of("ES256-validate", "p99_ms", 64), validate_target,
+        verdict(per_s >= validate_target)
+}
+
 function json_by(name, metric, points,    i, text) {
     for (i = 1; i <= 3; i++) {
         text = text (i > 1 ? ", " : "") sprintf("\"%d\": %.3f", points[i],
@@ -82,6 +90,7 @@ BEGIN {
     split("1 16 64", connections)
     split("ES256 RS256 slow", names)
     memory_target_mb = 40
+    validate_target = 3000
     target["ES256"] = 0.35; target["RS256"] = 0.65; target["slow"] = 0.90
     title["ES256"] = "ES256, SoftHSM2"
     title["RS256"] = "RS256 (RSA-2048), SoftHSM2"
@@ -102,12 +111,14 @@ END {
             cores, rounds, place, copy
         for (i = 1; i <= 3; i++) {
             print_json_case(names[i])
-            printf "%s", (i < 3 ? ", " : "}\n")
+            printf ", "
         }
+        printf "\"validations_per_s\": %.1f}\n", of("ES256-validate", "validations_per_s", 64)
     } else {
         printf "%d cores; store on %s; issuerd signs from session copies in SoftHSM2: %s; ",
             cores, place, copy
         printf "%d round(s), medians\n", rounds
         for (i = 1; i <= 3; i++) print_case(names[i], title[names[i]])
+        print_validate()
     }
 }

@@ -4,7 +4,8 @@
 #   tests/bench/run.sh [--build-dir DIR] [--quick] [--json] [--session-copy yes|no]
 #
 # Raw C_Sign and HTTP alternate on the same token and key; three rounds, medians (--quick: one
-# short round). Codes are made before the clock starts and only a 201 counts. Server, signer and
+# short round). Codes are made before the clock starts and only a 201 counts; so are presentations
+# (ES256, did:jwk), and only a 200. Server, signer and
 # load generator share this machine; nothing leaves 127.0.0.1. Ends with 0 when everything ran and
 # every answer was 201, targets met or not.
 set -eu
@@ -82,6 +83,30 @@ measure_http() {
     record "$1" signer_cpu_us "$2" "$(calculate "$signer_us / $tokens")"
 }
 
+# How many presentations a run needs is known after a short one.
+calibrate_validations() {
+    validate "$1" "$2" 3000 10
+    calculate "int($(echo "$line" | field validations_per_s) * $http_s * 1.4) + 1000" \
+        >"$work/validations"
+}
+
+# validate CASE CONNECTIONS COUNT SECONDS: sets line. Requests and presentations are made before the
+# clock starts.
+validate() {
+    line=$("$load" validate --public "$public" --issuer http://127.0.0.1 --count "$3" \
+        --connections "$2" --seconds "$4" 2>"$work/load.log") \
+        || { cat "$work/$1.log" "$work/load.log" >&2; die "$1, $2 connections: $line"; }
+}
+
+# measure_validate CASE CONNECTIONS
+measure_validate() {
+    validate "$1" "$2" "$(cat "$work/validations")" $http_s
+    cat "$work/load.log" >&2
+    for metric in validations_per_s p50_ms p99_ms; do
+        record "$1-validate" $metric "$2" "$(echo "$line" | field $metric)"
+    done
+}
+
 # run_case CASE
 run_case() {
     write_config "$1"
@@ -91,6 +116,7 @@ run_case() {
     fi
     start_server "$1"
     for connections in 1 16 64; do calibrate "$1" $connections; done
+    if [ "$1" = ES256 ]; then calibrate_validations "$1" 64; fi
     round=1
     while [ $round -le $rounds ]; do
         say "$1, round $round of $rounds"
@@ -99,6 +125,7 @@ run_case() {
             if [ "$1" = ES256 ]; then measure_raw "$1" ${pair%:*} --session-copy; fi
             measure_http "$1" ${pair#*:}
         done
+        if [ "$1" = ES256 ]; then measure_validate "$1" 64; fi
         round=$((round + 1))
     done
     [ "$(child_of "$server")" = "$signer" ] || die "the signer was restarted ($1)"
