@@ -24,3 +24,6 @@ void keyring_stop(struct keyring *keyring);
 
 /* The JWK Set, from memory. Any thread. */
 void keyring_print_jwks(struct keyring *keyring, struct text *text);
+
+/* The same of the active keys alone. */
+void keyring_print_active_jwks(struct keyring *keyring, struct text *text);

@@ -133,6 +133,9 @@ void service_count_refusal(struct service *service, enum error_code code, int64_
 /* The JWK Set (RFC 7517 5): every key that signs, will sign, or signed a token that lives. */
 void service_print_jwks(struct service *service, struct text *text);
 
+/* The JWK Set of the keys that may sign now. */
+void service_print_active_jwks(struct service *service, struct text *text);
+
 /* True when the service can issue a token now: a signer is up whose last self-test signature, at
  * most 10 s old, verified, and the store answered a write. Fails with the reason. */
 MUST_CHECK bool service_is_ready(struct service *service, struct error *err);

@@ -26,6 +26,7 @@ struct keyring {
 
     pthread_mutex_t lock;
     char jwks[JWKS_MAX];
+    char active_jwks[JWKS_MAX];
 
     /* the thread's own */
     char missed[SIGNERS_MAX][48]; /* keys whose absence was logged */
@@ -212,23 +213,41 @@ static void permit_signers(struct keyring *self, const struct key_list *list)
     report_idleness(self, any_permitted);
 }
 
-static void publish(struct keyring *self, const struct key_list *list)
+typedef bool holds_fn(enum key_state state);
+
+static bool is_active(enum key_state state)
 {
-    char buffer[JWKS_MAX];
-    struct text jwks = text_over(buffer, sizeof(buffer));
+    return state == KEY_ACTIVE;
+}
+
+/* The JWK Set of the keys in whose state `holds`. */
+static void print_keys(struct text *jwks, const struct key_list *list, holds_fn *holds)
+{
     const char *separator = "";
 
-    text_add(&jwks, "{\"keys\":[");
+    text_add(jwks, "{\"keys\":[");
     for (size_t i = 0; i < list->count; i++) {
-        if (key_is_published(list->keys[i].state)) {
-            text_add(&jwks, separator);
-            text_add(&jwks, list->keys[i].jwk);
+        if (holds(list->keys[i].state)) {
+            text_add(jwks, separator);
+            text_add(jwks, list->keys[i].jwk);
             separator = ",";
         }
     }
-    text_add(&jwks, "]}");
+    text_add(jwks, "]}");
+}
+
+static void publish(struct keyring *self, const struct key_list *list)
+{
+    char buffer[JWKS_MAX];
+    char active_buffer[JWKS_MAX];
+    struct text jwks = text_over(buffer, sizeof(buffer));
+    struct text active_jwks = text_over(active_buffer, sizeof(active_buffer));
+
+    print_keys(&jwks, list, key_is_published);
+    print_keys(&active_jwks, list, is_active);
     pthread_mutex_lock(&self->lock);
     memcpy(self->jwks, buffer, jwks.length + 1);
+    memcpy(self->active_jwks, active_buffer, active_jwks.length + 1);
     pthread_mutex_unlock(&self->lock);
 }
 
@@ -327,5 +346,12 @@ void keyring_print_jwks(struct keyring *self, struct text *text)
 {
     pthread_mutex_lock(&self->lock);
     text_add(text, self->jwks);
+    pthread_mutex_unlock(&self->lock);
+}
+
+void keyring_print_active_jwks(struct keyring *self, struct text *text)
+{
+    pthread_mutex_lock(&self->lock);
+    text_add(text, self->active_jwks);
     pthread_mutex_unlock(&self->lock);
 }

@@ -75,6 +75,11 @@ void service_print_jwks(struct service *self, struct text *text)
     keyring_print_jwks(self->keyring, text);
 }
 
+void service_print_active_jwks(struct service *self, struct text *text)
+{
+    keyring_print_active_jwks(self->keyring, text);
+}
+
 /* ---- health ---- */
 
 static bool has_proven_signer(struct service *self)

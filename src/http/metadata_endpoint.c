@@ -2,52 +2,18 @@
 #include "http/endpoint.h"
 
 #include <stdio.h>
-#include <string.h>
 
-#include "base/base64url.h"
-#include "base/digest.h"
+#include "http/document.h"
 
 enum { JWKS_MAX = SIGNERS_MAX * 1024 + 64, METADATA_MAX = 16384 };
-
-/* A strong validator of the content (RFC 9110 8.8.3). */
-static void set_etag(struct reply *reply, const struct text *text)
-{
-    const struct digest digest = sha256(text->start, text->length);
-    char *at = reply->etag_text;
-
-    *at++ = '"';
-    at += base64url_encode(at, digest.bytes, sizeof(digest.bytes) / 2);
-    *at++ = '"';
-    *at = '\0';
-    reply->etag = reply->etag_text;
-}
-
-/* If-None-Match (RFC 9110 13.1.2): our one tag among those named, or "*". */
-static bool is_known_to_client(const struct request *request, const struct reply *reply)
-{
-    const char *tags = request_header(request, "If-None-Match");
-    return tags != NULL && (strcmp(tags, "*") == 0 || strstr(tags, reply->etag) != NULL);
-}
 
 bool jwks_endpoint(const struct site *site, const struct request *request, struct reply *reply,
                    struct error *err)
 {
-    static _Thread_local char cache_control[48];
     struct text text = reply_text(reply, JWKS_MAX);
 
     service_print_jwks(site->service, &text);
-    if (!reply_set_text(reply, 200, &text, err)) {
-        return false;
-    }
-    (void)snprintf(cache_control, sizeof(cache_control), "public, max-age=%lld",
-                   (long long)site->jwks_max_age_s);
-    reply->cache_control = cache_control;
-    set_etag(reply, &text);
-    if (is_known_to_client(request, reply)) {
-        reply->status = 304;
-        reply->body_length = 0;
-    }
-    return true;
+    return reply_document(request, reply, &text, site->jwks_max_age_s, err);
 }
 
 static void add_url(struct text *text, const char *name, const char *base, const char *path)
@@ -72,9 +38,11 @@ static void add_optional_url(struct text *text, const char *name, const char *ur
 bool metadata_endpoint(const struct site *site, const struct request *request, struct reply *reply,
                        struct error *err)
 {
+    static const char proof_types[] =
+        ",\"proof_types_supported\":{\"jwt\":{\"proof_signing_alg_values_supported\":"
+        "[\"ES256\",\"ES384\",\"ES256K\",\"Ed25519\",\"EdDSA\"]}}";
     struct text text = reply_text(reply, METADATA_MAX);
 
-    (void)request;
     text_add(&text, "{\"credential_issuer\":");
     text_add_json_string(&text, site->issuer);
     text_add(&text, ",\"authorization_servers\":[");
@@ -90,7 +58,25 @@ bool metadata_endpoint(const struct site *site, const struct request *request, s
         text_add_json_string(&text, site->display_name);
         text_add(&text, "}]");
     }
-    text_add(&text, ",\"credential_configurations_supported\":{}}");
-    reply->cache_control = "public, max-age=300";
-    return reply_set_text(reply, 200, &text, err);
+    text_add(&text, ",\"credential_configurations_supported\":{}");
+    text_add(&text, proof_types);
+    text_add(&text, "}");
+    return reply_document(request, reply, &text, DOCUMENT_MAX_AGE_S, err);
+}
+
+/* RFC 8414 2. There is no authorization_endpoint: a wallet answers a request for a presentation, no
+ * browser is sent anywhere. */
+bool oauth_metadata_endpoint(const struct site *site, const struct request *request,
+                             struct reply *reply, struct error *err)
+{
+    struct text text = reply_text(reply, METADATA_MAX);
+
+    text_add(&text, "{\"issuer\":");
+    text_add_json_string(&text, site->issuer);
+    add_url(&text, "token_endpoint", site->issuer, "/api/v1/tokens");
+    add_url(&text, "jwks_uri", site->issuer, "/.well-known/jwks.json");
+    text_add(&text, ",\"response_types_supported\":[\"code\"],"
+                    "\"grant_types_supported\":[\"authorization_code\"],"
+                    "\"token_endpoint_auth_methods_supported\":[\"none\"]}");
+    return reply_document(request, reply, &text, DOCUMENT_MAX_AGE_S, err);
 }
