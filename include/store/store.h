@@ -4,8 +4,8 @@
  * Which engine is behind it is chosen by the scheme of a URL ("sqlite:/absolute/path").
  *
  * Threads: all that writes runs on one thread (the committer), between store_begin() and
- * store_commit(); store_find_authorization(), store_find_code() and the keyring's two readers are for
- * any thread.
+ * store_commit(); store_find_authorization(), store_find_code(), the operator's two readers and the
+ * keyring's are for any thread.
  *
  * Every function fails with ERROR_STORE_UNAVAILABLE when the engine does; trying again may help.
  * Times are seconds since 1970. Codes are known here by their SHA-256 alone.
@@ -104,7 +104,7 @@ struct approved_authorization {
     char *presentation_definition; /* the caller frees; NULL: none */
 };
 
-/* Gives an open request its holder and its code. Fails with NOT_FOUND (unknown or expired), CONFLICT
+/* Gives an open request its holder and its code. Fails with NOT_FOUND (unknown, expired or cancelled), CONFLICT
  * (it has a code already) or, with a presentation, NOT_OPEN (it was tried too often) or PRESENTATION
  * (another request has used it). */
 MUST_CHECK bool store_approve(struct store *store, const struct approval *approval,
@@ -140,6 +140,68 @@ struct redemption {
  * ours to spend any more (spent, or expired meanwhile); then nothing was written. */
 MUST_CHECK bool store_redeem(struct store *store, const struct redemption *redemption,
                              struct error *err);
+
+/* ---- authorizations as an operator sees them ---- */
+
+/* How far an authorization has come. */
+enum authorization_stage {
+    AUTHORIZATION_OPEN,
+    AUTHORIZATION_APPROVED, /* it has a code, which is good */
+    AUTHORIZATION_REDEEMED,
+    AUTHORIZATION_EXPIRED, /* the request, or its code */
+    AUTHORIZATION_CANCELLED,
+};
+enum { AUTHORIZATION_STAGES = AUTHORIZATION_CANCELLED + 1 };
+
+const char *authorization_stage_name(enum authorization_stage stage);
+
+/* False: there is none of that name. */
+MUST_CHECK bool authorization_stage_from_name(const char *name,
+                                              enum authorization_stage *stage_out);
+
+struct stored_authorization {
+    int64_t row; /* a later request has a greater one */
+    char id[AUTHORIZATION_ID_LENGTH + 1];
+    enum authorization_stage stage;
+    int64_t created_s;
+    int64_t expires_s;   /* of the code, if there is one; of no use once cancelled */
+    int64_t redeemed_s;  /* 0: not redeemed */
+    int64_t cancelled_s; /* 0: not cancelled */
+    char holder_did[HOLDER_DID_MAX + 1]; /* "": none yet */
+    char scope[SCOPE_MAX + 1];           /* "": none */
+    char jti[JTI_LENGTH + 1];            /* of the token; "": none */
+    char *presentation_definition;       /* JSON text; NULL: none, or not asked for */
+};
+void stored_authorization_clear(struct stored_authorization *authorization);
+
+struct authorization_filter {
+    const enum authorization_stage *stage; /* NULL: any */
+    int64_t before_row;                    /* of these only; INT64_MAX: all */
+    int limit;
+    int64_t now_s; /* what has expired is judged by it */
+};
+
+struct authorization_list {
+    struct stored_authorization *authorizations; /* newest first, without their definitions */
+    size_t count;
+};
+void authorization_list_clear(struct authorization_list *list);
+
+/* The caller clears *list_out. */
+MUST_CHECK bool store_list_authorizations(struct store *store,
+                                          const struct authorization_filter *filter,
+                                          struct authorization_list *list_out, struct error *err);
+
+/* The one authorization whose id begins with `beginning`. Fails with NOT_FOUND, or with CONFLICT if
+ * there are several. The caller clears *found_out. */
+MUST_CHECK bool store_describe_authorization(struct store *store, const char *beginning,
+                                             int64_t now_s, struct stored_authorization *found_out,
+                                             struct error *err);
+
+/* Ends an open request, or the life of a code: neither is good for anything from then on, whoever
+ * remembers it. Fails with NOT_FOUND, or with CONFLICT (redeemed, expired or cancelled already). */
+MUST_CHECK bool store_cancel_authorization(struct store *store, const char *id, int64_t now_s,
+                                           struct error *err);
 
 /* ---- the keyring ---- */
 

@@ -97,7 +97,8 @@ struct sqlite_store {
     struct store_options options;
     char *path;
     struct connection writer;
-    int64_t open_requests; /* the writer's alone */
+    int64_t open_requests; /* the writer's alone, as is the next */
+    int64_t data_version;  /* changes when another connection has written */
 
     struct reader readers[READERS];
     _Atomic unsigned next_reader;
@@ -122,6 +123,9 @@ static store_count_try_fn sqlite_count_try;
 static store_approve_fn sqlite_approve;
 static store_find_code_fn sqlite_find_code;
 static store_redeem_fn sqlite_redeem;
+static store_list_authorizations_fn sqlite_list_authorizations;
+static store_describe_authorization_fn sqlite_describe_authorization;
+static store_cancel_authorization_fn sqlite_cancel_authorization;
 static store_list_keys_fn sqlite_list_keys;
 static store_last_expiry_fn sqlite_last_expiry;
 static store_add_key_fn sqlite_add_key;
@@ -142,6 +146,9 @@ const struct store_driver sqlite_driver = {
     .approve = sqlite_approve,
     .find_code = sqlite_find_code,
     .redeem = sqlite_redeem,
+    .list_authorizations = sqlite_list_authorizations,
+    .describe_authorization = sqlite_describe_authorization,
+    .cancel_authorization = sqlite_cancel_authorization,
     .list_keys = sqlite_list_keys,
     .last_expiry = sqlite_last_expiry,
     .add_key = sqlite_add_key,
@@ -734,6 +741,139 @@ static bool sqlite_redeem(struct store *store, const struct redemption *redempti
     return append_ledger(&self->writer, redemption, err);
 }
 
+/* ---- authorizations as an operator sees them ---- */
+
+static bool read_facts(sqlite3_stmt *row, struct stored_authorization *out, struct error *err)
+{
+    char stage[16];
+
+    *out = (struct stored_authorization){ .row = sqlite3_column_int64(row, 0) };
+    column_text(row, 1, out->id, sizeof(out->id));
+    out->created_s = sqlite3_column_int64(row, 2);
+    out->expires_s = sqlite3_column_int64(row, 3);
+    column_text(row, 4, stage, sizeof(stage));
+    out->redeemed_s = sqlite3_column_int64(row, 5);
+    out->cancelled_s = sqlite3_column_int64(row, 6);
+    column_text(row, 7, out->holder_did, sizeof(out->holder_did));
+    column_text(row, 8, out->scope, sizeof(out->scope));
+    column_text(row, 9, out->jti, sizeof(out->jti));
+    return authorization_stage_from_name(stage, &out->stage)
+        || fail(err, ERROR_INTERNAL, "authorization %s has no stage", out->id);
+}
+
+static bool read_authorizations(struct connection *reader,
+                                const struct authorization_filter *filter,
+                                struct authorization_list *list, struct error *err)
+{
+    scoped(release_statement) sqlite3_stmt *rows = statement_of(reader, LIST_AUTHORIZATIONS);
+    int result;
+
+    bind_number(rows, 1, filter->now_s);
+    bind_text(rows, 2, filter->stage != NULL ? authorization_stage_name(*filter->stage) : "");
+    bind_number(rows, 3, filter->before_row);
+    bind_number(rows, 4, filter->limit);
+    while ((result = sqlite3_step(rows)) == SQLITE_ROW) {
+        list->authorizations =
+            xrealloc(list->authorizations, (list->count + 1) * sizeof(*list->authorizations));
+        if (!read_facts(rows, &list->authorizations[list->count], err)) {
+            return false;
+        }
+        list->count++;
+    }
+    return result == SQLITE_DONE || fail_sqlite(err, reader->db, "list the authorizations");
+}
+
+static bool sqlite_list_authorizations(struct store *store,
+                                       const struct authorization_filter *filter,
+                                       struct authorization_list *list_out, struct error *err)
+{
+    struct reader *reader = lock_reader((struct sqlite_store *)store);
+
+    *list_out = (struct authorization_list){ .count = 0 };
+    const bool good = read_authorizations(&reader->connection, filter, list_out, err);
+    pthread_mutex_unlock(&reader->lock);
+    if (!good) {
+        authorization_list_clear(list_out);
+    }
+    return good;
+}
+
+/* The ids that begin so: their alphabet, 0-9a-f and '-', ends before 'g'. */
+static bool describe_authorization(struct connection *connection, const char *beginning,
+                                   int64_t now_s, struct stored_authorization *found_out,
+                                   struct error *err)
+{
+    scoped(release_statement) sqlite3_stmt *find = statement_of(connection, DESCRIBE_AUTHORIZATION);
+    char end[AUTHORIZATION_ID_LENGTH + 2];
+
+    (void)snprintf(end, sizeof(end), "%sg", beginning);
+    bind_number(find, 1, now_s);
+    bind_text(find, 2, beginning);
+    bind_text(find, 3, end);
+    int result = sqlite3_step(find);
+    if (result == SQLITE_DONE) {
+        return fail(err, ERROR_NOT_FOUND, "no authorization has an id that begins with \"%s\"",
+                    beginning);
+    }
+    if (result != SQLITE_ROW) {
+        return fail_sqlite(err, connection->db, "look an authorization up");
+    }
+    if (!read_facts(find, found_out, err)) {
+        return false;
+    }
+    const char *definition = (const char *)sqlite3_column_text(find, 10);
+    found_out->presentation_definition = definition != NULL ? xstrdup(definition) : NULL;
+    result = sqlite3_step(find);
+    if (result == SQLITE_DONE) {
+        return true;
+    }
+    stored_authorization_clear(found_out);
+    return result == SQLITE_ROW
+             ? fail(err, ERROR_CONFLICT,
+                    "\"%s\" begins the ids of several authorizations: write more of it", beginning)
+             : fail_sqlite(err, connection->db, "look an authorization up");
+}
+
+static bool sqlite_describe_authorization(struct store *store, const char *beginning, int64_t now_s,
+                                          struct stored_authorization *found_out, struct error *err)
+{
+    struct reader *reader = lock_reader((struct sqlite_store *)store);
+    const bool found =
+        describe_authorization(&reader->connection, beginning, now_s, found_out, err);
+
+    pthread_mutex_unlock(&reader->lock);
+    return found;
+}
+
+/* Why no row was cancelled. */
+static bool fail_cancellation(struct connection *writer, const char *id, int64_t now_s,
+                              struct error *err)
+{
+    scoped(stored_authorization_clear) struct stored_authorization found = { .row = 0 };
+
+    if (!describe_authorization(writer, id, now_s, &found, err)) {
+        return false;
+    }
+    return found.stage == AUTHORIZATION_REDEEMED
+             ? fail(err, ERROR_CONFLICT,
+                    "authorization %s is redeemed: what can be revoked is its token, jti %s", id,
+                    found.jti)
+             : fail(err, ERROR_CONFLICT, "authorization %s is %s already", id,
+                    authorization_stage_name(found.stage));
+}
+
+static bool sqlite_cancel_authorization(struct store *store, const char *id, int64_t now_s,
+                                        struct error *err)
+{
+    struct connection *writer = &((struct sqlite_store *)store)->writer;
+    scoped(release_statement) sqlite3_stmt *cancel = statement_of(writer, CANCEL_AUTHORIZATION);
+
+    bind_number(cancel, 1, now_s);
+    bind_text(cancel, 2, id);
+    return run(writer, cancel, "cancel an authorization", err)
+        && (sqlite3_changes(writer->db) == 1 || fail_cancellation(writer, id, now_s, err));
+}
+
 /* ---- the keyring ---- */
 
 static bool read_key(sqlite3_stmt *row, struct stored_key *key_out, struct error *err)
@@ -878,6 +1018,16 @@ static bool purge_stage(struct connection *writer, enum statement which, int64_t
     return run(writer, purge, "purge", err);
 }
 
+/* An operator's tool approves requests too. */
+static bool recount_open(struct sqlite_store *self, struct error *err)
+{
+    const int64_t before = self->data_version;
+
+    return read_number(self->writer.db, "PRAGMA data_version", &self->data_version, err)
+        && (self->data_version == before
+            || read_number(self->writer.db, statements[COUNT_OPEN], &self->open_requests, err));
+}
+
 static bool sqlite_purge(struct store *store, int64_t now_s, int limit, struct error *err)
 {
     struct sqlite_store *self = (struct sqlite_store *)store;
@@ -887,5 +1037,6 @@ static bool sqlite_purge(struct store *store, int64_t now_s, int limit, struct e
     }
     const int purged = sqlite3_changes(self->writer.db);
     self->open_requests -= purged;
-    return purge_stage(&self->writer, PURGE_DONE, now_s, limit - purged, err);
+    return recount_open(self, err)
+        && purge_stage(&self->writer, PURGE_DONE, now_s, limit - purged, err);
 }

@@ -21,6 +21,9 @@ enum statement {
     PURGE_DONE,
     COUNT_OPEN,
     FIND_CODE,
+    LIST_AUTHORIZATIONS,
+    DESCRIBE_AUTHORIZATION,
+    CANCEL_AUTHORIZATION,
     LIST_KEYS,
     LAST_EXPIRY,
     ADD_KEY,
@@ -29,8 +32,19 @@ enum statement {
     STATEMENT_COUNT,
 };
 
-/* A row lives in three stages: open (no code), approved (a code), done (redeemed, or never will
- * be). keep_until_s is when nobody asks for it any more. The exchange itself touches no index. */
+/* What an operator sees of a row, the stage by the time $1 as its sixth column; then come FROM and
+ * WHERE. */
+#define AUTHORIZATION_FACTS                                                                        \
+    "SELECT id, uuid, created_s, coalesce(code_expires_s, expires_s) AS end_s,"                    \
+    " CASE WHEN cancelled_s IS NOT NULL THEN 'cancelled'"                                          \
+    " WHEN redeemed_s IS NOT NULL THEN 'redeemed'"                                                 \
+    " WHEN coalesce(code_expires_s, expires_s) <= $1 THEN 'expired'"                               \
+    " WHEN code_hash IS NOT NULL THEN 'approved'"                                                  \
+    " ELSE 'open' END AS stage, redeemed_s, cancelled_s, holder_did, scope, jti"
+
+/* A row lives in three stages: open (no code), approved (a code), done (redeemed, cancelled, or
+ * never will be). keep_until_s is when nobody asks for it any more. The exchange itself touches no
+ * index. */
 static const char *const statements[STATEMENT_COUNT] = {
     [BEGIN] = "BEGIN",
     [COMMIT] = "COMMIT",
@@ -65,6 +79,16 @@ static const char *const statements[STATEMENT_COUNT] = {
     [COUNT_OPEN] = "SELECT count(*) FROM authorizations WHERE code_hash IS NULL",
     [FIND_CODE] = "SELECT id, uuid, holder_did, scope, code_expires_s, redeemed_s IS NOT NULL"
                   " FROM authorizations WHERE code_hash = $1",
+    [LIST_AUTHORIZATIONS] = "SELECT * FROM (" AUTHORIZATION_FACTS " FROM authorizations) AS listed"
+                            " WHERE ($2 = '' OR stage = $2) AND id < $3 ORDER BY id DESC LIMIT $4",
+    [DESCRIBE_AUTHORIZATION] = AUTHORIZATION_FACTS
+    ", presentation_definition FROM authorizations WHERE uuid >= $2 AND uuid < $3 LIMIT 2",
+    /* Expired at 0, not at $1: the request or exchange that is under way may have a clock that is
+     * behind. */
+    [CANCEL_AUTHORIZATION] = "UPDATE authorizations SET cancelled_s = $1, expires_s = 0,"
+                             " code_expires_s = 0 WHERE uuid = $2 AND redeemed_s IS NULL"
+                             " AND cancelled_s IS NULL"
+                             " AND coalesce(code_expires_s, expires_s) > $1",
     [LIST_KEYS] = "SELECT kid, signer, algorithm, jwk, description, state, since_s, due_s"
                   " FROM keys ORDER BY since_s, kid",
     [LAST_EXPIRY] = "SELECT coalesce(max(expires_s), 0) FROM ledger WHERE kid = $1",

@@ -77,6 +77,60 @@ bool store_redeem(struct store *store, const struct redemption *redemption, stru
     return store->driver->redeem(store, redemption, err);
 }
 
+/* ---- authorizations as an operator sees them ---- */
+
+static const char *const stage_names[AUTHORIZATION_STAGES] = {
+    [AUTHORIZATION_OPEN] = "open",           [AUTHORIZATION_APPROVED] = "approved",
+    [AUTHORIZATION_REDEEMED] = "redeemed",   [AUTHORIZATION_EXPIRED] = "expired",
+    [AUTHORIZATION_CANCELLED] = "cancelled",
+};
+
+const char *authorization_stage_name(enum authorization_stage stage)
+{
+    return stage_names[stage];
+}
+
+bool authorization_stage_from_name(const char *name, enum authorization_stage *stage_out)
+{
+    for (int i = 0; i < AUTHORIZATION_STAGES; i++) {
+        if (strcmp(name, stage_names[i]) == 0) {
+            *stage_out = (enum authorization_stage)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void stored_authorization_clear(struct stored_authorization *authorization)
+{
+    free(authorization->presentation_definition);
+    *authorization = (struct stored_authorization){ .row = 0 };
+}
+
+void authorization_list_clear(struct authorization_list *list)
+{
+    free(list->authorizations);
+    *list = (struct authorization_list){ .count = 0 };
+}
+
+bool store_list_authorizations(struct store *store, const struct authorization_filter *filter,
+                               struct authorization_list *list_out, struct error *err)
+{
+    return store->driver->list_authorizations(store, filter, list_out, err);
+}
+
+bool store_describe_authorization(struct store *store, const char *beginning, int64_t now_s,
+                                  struct stored_authorization *found_out, struct error *err)
+{
+    return store->driver->describe_authorization(store, beginning, now_s, found_out, err);
+}
+
+bool store_cancel_authorization(struct store *store, const char *id, int64_t now_s,
+                                struct error *err)
+{
+    return store->driver->cancel_authorization(store, id, now_s, err);
+}
+
 /* ---- the keyring ---- */
 
 static const char *const key_state_names[KEY_STATES] = {

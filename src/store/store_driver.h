@@ -23,6 +23,16 @@ typedef MUST_CHECK bool store_find_code_fn(struct store *store, const struct dig
                                            struct stored_code *code_out, struct error *err);
 typedef MUST_CHECK bool store_redeem_fn(struct store *store, const struct redemption *redemption,
                                         struct error *err);
+typedef MUST_CHECK bool store_list_authorizations_fn(struct store *store,
+                                                     const struct authorization_filter *filter,
+                                                     struct authorization_list *list_out,
+                                                     struct error *err);
+typedef MUST_CHECK bool store_describe_authorization_fn(struct store *store, const char *beginning,
+                                                        int64_t now_s,
+                                                        struct stored_authorization *found_out,
+                                                        struct error *err);
+typedef MUST_CHECK bool store_cancel_authorization_fn(struct store *store, const char *id,
+                                                      int64_t now_s, struct error *err);
 typedef MUST_CHECK bool store_list_keys_fn(struct store *store, struct key_list *list_out,
                                            struct error *err);
 typedef MUST_CHECK bool store_last_expiry_fn(struct store *store, const char *kid,
@@ -48,6 +58,9 @@ struct store_driver {
     store_approve_fn *approve;
     store_find_code_fn *find_code;
     store_redeem_fn *redeem;
+    store_list_authorizations_fn *list_authorizations;
+    store_describe_authorization_fn *describe_authorization;
+    store_cancel_authorization_fn *cancel_authorization;
     store_list_keys_fn *list_keys;
     store_last_expiry_fn *last_expiry;
     store_add_key_fn *add_key;

@@ -129,6 +129,27 @@ static void test_a_schema_newer_than_the_program_is_refused_and_left_as_it_is(vo
     CU_ASSERT_EQUAL(store_fixture_authorizations(), 0);
 }
 
+static void test_a_store_of_the_schema_before_is_migrated_and_keeps_what_it_has(void)
+{
+    static const char before[] = "DROP INDEX authorizations_presentation;"
+                                 "ALTER TABLE authorizations DROP COLUMN tries;"
+                                 "ALTER TABLE authorizations DROP COLUMN presentation_hash;"
+                                 "ALTER TABLE authorizations DROP COLUMN cancelled_s;"
+                                 "PRAGMA user_version = 2;";
+
+    CU_ASSERT_TRUE_FATAL(open_store());
+    CU_ASSERT_TRUE_FATAL(begin() && create(1) && commit());
+    close_store();
+    CU_ASSERT_TRUE_FATAL(rival_runs(before));
+    rival_ends();
+    CU_ASSERT_TRUE_FATAL(open_store());
+    CU_ASSERT_TRUE(begin()
+                   && store_cancel_authorization(
+                       fixture.store, "00000000-0000-7000-8000-000000000001", NOW_S, &fixture.err)
+                   && commit());
+    CU_ASSERT_EQUAL(store_fixture_authorizations(), 1);
+}
+
 static void test_a_new_file_is_made_and_migrated_once(void)
 {
     CU_ASSERT_TRUE_FATAL(open_store());
@@ -298,6 +319,8 @@ int main(void)
     CU_TestInfo tests[] = {
         { "a schema newer than the program is refused and left as it is",
           test_a_schema_newer_than_the_program_is_refused_and_left_as_it_is },
+        { "a store of the schema before is migrated and keeps what it has",
+          test_a_store_of_the_schema_before_is_migrated_and_keeps_what_it_has },
         { "a new file is made and migrated once", test_a_new_file_is_made_and_migrated_once },
         { "a directory is refused", test_a_directory_is_refused },
         { "a path in no directory is refused", test_a_path_in_no_directory_is_refused },

@@ -650,6 +650,213 @@ static void test_an_id_is_unique(void)
     CU_ASSERT_EQUAL(store_fixture_authorizations(), 1);
 }
 
+/* ---- authorizations as an operator sees them ---- */
+
+/* What the store lists at NOW_S as "3 2 1", by the numbers of the ids. */
+static const char *listed(const enum authorization_stage *stage, int64_t before_row, int limit)
+{
+    static char numbers[256];
+    scoped(authorization_list_clear) struct authorization_list list = { .count = 0 };
+    const struct authorization_filter filter = {
+        .stage = stage, .before_row = before_row, .limit = limit, .now_s = NOW_S
+    };
+    size_t length = 0;
+
+    if (!store_list_authorizations(fixture.store, &filter, &list, &fixture.err)) {
+        return "(failed)";
+    }
+    numbers[0] = '\0';
+    for (size_t i = 0; i < list.count; i++) {
+        const unsigned long number = strtoul(strrchr(list.authorizations[i].id, '-') + 1, NULL, 16);
+        length += (size_t)snprintf(numbers + length, sizeof(numbers) - length, "%s%lu",
+                                   i > 0 ? " " : "", number);
+    }
+    return numbers;
+}
+
+static const char *listed_at(enum authorization_stage stage)
+{
+    return listed(&stage, INT64_MAX, 100);
+}
+
+static bool cancel(unsigned number, int64_t now_s)
+{
+    const struct id id = id_of(number);
+    return store_cancel_authorization(fixture.store, id.text, now_s, &fixture.err);
+}
+
+/* One request of each stage at NOW_S: 1 open, 2 approved, 3 redeemed, 4 expired, 5 with an expired
+ * code, 6 cancelled, 7 cancelled with its code. */
+static bool make_every_stage(void)
+{
+    int64_t row = 0;
+    const bool made = begin() && create(1) && create(2) && approve(2, &row) && create(3)
+                   && approve(3, &row) && redeem_as(row, 3, NOW_S, "jti-3")
+                   && create_with_pair(4, 4, NOW_S - REQUEST_LIFE_S)
+                   && create_with_pair(5, 5, NOW_S - REQUEST_LIFE_S)
+                   && approve_at(5, NOW_S - CODE_LIFE_S, &row) && create(6) && cancel(6, NOW_S)
+                   && create(7) && approve(7, &row) && cancel(7, NOW_S) && commit();
+    return made;
+}
+
+static void test_authorizations_are_listed_newest_first(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_STRING_EQUAL(listed(NULL, INT64_MAX, 100), "");
+    CU_ASSERT_TRUE_FATAL(make_every_stage());
+    CU_ASSERT_STRING_EQUAL(listed(NULL, INT64_MAX, 100), "7 6 5 4 3 2 1");
+    CU_ASSERT_STRING_EQUAL(listed(NULL, INT64_MAX, 2), "7 6");
+}
+
+static void test_authorizations_are_listed_by_stage(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_every_stage());
+    CU_ASSERT_STRING_EQUAL(listed_at(AUTHORIZATION_OPEN), "1");
+    CU_ASSERT_STRING_EQUAL(listed_at(AUTHORIZATION_APPROVED), "2");
+    CU_ASSERT_STRING_EQUAL(listed_at(AUTHORIZATION_REDEEMED), "3");
+    CU_ASSERT_STRING_EQUAL(listed_at(AUTHORIZATION_EXPIRED), "5 4");
+    CU_ASSERT_STRING_EQUAL(listed_at(AUTHORIZATION_CANCELLED), "7 6");
+}
+
+static void test_a_list_goes_on_where_the_one_before_ended(void)
+{
+    scoped(authorization_list_clear) struct authorization_list list = { .count = 0 };
+    const struct authorization_filter filter = { .before_row = INT64_MAX,
+                                                 .limit = 3,
+                                                 .now_s = NOW_S };
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_every_stage());
+    CU_ASSERT_TRUE_FATAL(store_list_authorizations(fixture.store, &filter, &list, &fixture.err));
+    CU_ASSERT_EQUAL_FATAL(list.count, 3);
+    const int64_t last = list.authorizations[2].row;
+    CU_ASSERT_TRUE_FATAL(begin() && create(8) && commit()); /* meanwhile */
+    CU_ASSERT_STRING_EQUAL(listed(NULL, last, 3), "4 3 2");
+}
+
+static void test_an_authorization_is_found_as_it_is(void)
+{
+    scoped(stored_authorization_clear) struct stored_authorization found = { .row = 0 };
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_every_stage());
+    CU_ASSERT_TRUE_FATAL(
+        store_describe_authorization(fixture.store, id_of(3).text, NOW_S, &found, &fixture.err));
+    CU_ASSERT_STRING_EQUAL(found.id, id_of(3).text);
+    CU_ASSERT_EQUAL(found.stage, AUTHORIZATION_REDEEMED);
+    CU_ASSERT_EQUAL(found.created_s, NOW_S);
+    CU_ASSERT_EQUAL(found.expires_s, NOW_S + CODE_LIFE_S);
+    CU_ASSERT_EQUAL(found.redeemed_s, NOW_S);
+    CU_ASSERT_EQUAL(found.cancelled_s, 0);
+    CU_ASSERT_STRING_EQUAL(found.holder_did, "did:example:holder");
+    CU_ASSERT_STRING_EQUAL(found.scope, "");
+    CU_ASSERT_STRING_EQUAL(found.jti, "jti-3");
+    CU_ASSERT_PTR_NULL(found.presentation_definition);
+}
+
+static void test_an_authorization_is_found_with_its_definition(void)
+{
+    scoped(stored_authorization_clear) struct stored_authorization found = { .row = 0 };
+    struct new_authorization new = { .state = "a-state",
+                                     .nonce = "a-nonce",
+                                     .presentation_definition = "{\"id\":\"\xc3\xa4\"}",
+                                     .pair = digest_of("pair", 1),
+                                     .created_s = NOW_S,
+                                     .expires_s = NOW_S + REQUEST_LIFE_S };
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    memcpy(new.id, id_of(1).text, sizeof(new.id));
+    CU_ASSERT_TRUE_FATAL(begin() && store_create_authorization(fixture.store, &new, &fixture.err)
+                         && commit());
+    CU_ASSERT_TRUE_FATAL(
+        store_describe_authorization(fixture.store, "0000", NOW_S, &found, &fixture.err));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(found.presentation_definition);
+    CU_ASSERT_STRING_EQUAL(found.presentation_definition, new.presentation_definition);
+    CU_ASSERT_EQUAL(found.stage, AUTHORIZATION_OPEN);
+    CU_ASSERT_EQUAL(found.expires_s, NOW_S + REQUEST_LIFE_S);
+    CU_ASSERT_STRING_EQUAL(found.holder_did, "");
+    CU_ASSERT_STRING_EQUAL(found.jti, "");
+}
+
+static void test_the_beginning_of_an_id_finds_one_or_none(void)
+{
+    scoped(stored_authorization_clear) struct stored_authorization found = { .row = 0 };
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create(0x1f) && create(0x2a) && create(0x2b) && commit());
+    CU_ASSERT_TRUE(store_describe_authorization(
+        fixture.store, "00000000-0000-7000-8000-00000000001", NOW_S, &found, &fixture.err));
+    CU_ASSERT_STRING_EQUAL(found.id, id_of(0x1f).text);
+    CU_ASSERT_FALSE(store_describe_authorization(
+        fixture.store, "00000000-0000-7000-8000-00000000002", NOW_S, &found, &fixture.err));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CONFLICT);
+    CU_ASSERT_FALSE(store_describe_authorization(
+        fixture.store, "00000000-0000-7000-8000-00000000003", NOW_S, &found, &fixture.err));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_FOUND);
+    CU_ASSERT_FALSE(store_describe_authorization(fixture.store, "1", NOW_S, &found, &fixture.err));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_FOUND);
+}
+
+static void test_a_cancelled_request_is_not_approved_at_any_time(void)
+{
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin() && create(1) && cancel(1, NOW_S) && commit() && begin());
+    CU_ASSERT_FALSE(approve(1, &row));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_FOUND);
+    CU_ASSERT_FALSE(approve_at(1, NOW_S - 60, &row)); /* by a clock that is behind */
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_FOUND);
+    CU_ASSERT_TRUE(create_with_pair(2, 1, NOW_S)); /* its state and nonce are free again */
+    CU_ASSERT_TRUE(commit());
+}
+
+static void test_a_cancelled_code_is_not_redeemed_at_any_time(void)
+{
+    struct stored_code code;
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_code(1, &row) && begin() && cancel(1, NOW_S) && commit() && begin());
+    CU_ASSERT_FALSE(redeem_as(row, 1, NOW_S, "late"));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CODE_SPENT);
+    CU_ASSERT_FALSE(redeem_as(row, 1, NOW_S - 60, "late")); /* by a clock that is behind */
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CODE_SPENT);
+    CU_ASSERT_FALSE(approve(1, &row));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CONFLICT);
+    CU_ASSERT_TRUE(commit());
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries(NULL), 0);
+    CU_ASSERT_TRUE(find(1, &code));
+    CU_ASSERT_TRUE(code.expires_s <= NOW_S - 60);
+    CU_ASSERT_FALSE(code.spent);
+}
+
+static void test_what_has_ended_is_not_cancelled(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_every_stage() && begin());
+    for (unsigned number = 3; number <= 7; number++) {
+        CU_ASSERT_FALSE(cancel(number, NOW_S + 1));
+        CU_ASSERT_EQUAL(fixture.err.code, ERROR_CONFLICT);
+    }
+    CU_ASSERT_FALSE(cancel(8, NOW_S));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_FOUND);
+    CU_ASSERT_TRUE(commit());
+    CU_ASSERT_STRING_EQUAL(listed_at(AUTHORIZATION_REDEEMED), "3");
+    CU_ASSERT_STRING_EQUAL(listed_at(AUTHORIZATION_CANCELLED), "7 6");
+}
+
+static void test_a_redeemed_code_cannot_be_cancelled_and_its_token_is_named(void)
+{
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(make_every_stage() && begin());
+    CU_ASSERT_FALSE(cancel(3, NOW_S));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fixture.err.message, "jti-3"));
+    CU_ASSERT_TRUE(commit());
+    CU_ASSERT_TRUE(is_spent(3));
+}
+
 /* ---- the bound on open requests ---- */
 
 /* Creates requests first, first + 1, ... until one is refused. Returns how many there were. */
@@ -787,6 +994,28 @@ static void test_a_purge_deletes_no_more_than_its_limit_whatever_the_stages(void
         CU_ASSERT_TRUE(purge(NOW_S + REQUEST_LIFE_S + RETENTION_S, 2));
     }
     CU_ASSERT_EQUAL(store_fixture_authorizations(), 0);
+}
+
+static void test_a_purge_counts_what_another_server_approved(void)
+{
+    struct store *ours = fixture.store;
+    struct store *other = NULL;
+    int64_t row = 0;
+
+    CU_ASSERT_TRUE_FATAL(fixture.opened);
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_EQUAL(fill(1), OPEN_MAX);
+    CU_ASSERT_TRUE_FATAL(commit());
+    CU_ASSERT_TRUE_FATAL(store_open(fixture.url, &fixture.options, &other, &fixture.err));
+    fixture.store = other;
+    const bool approved = begin() && approve(1, &row) && approve(2, &row) && commit();
+    fixture.store = ours;
+    store_close(other);
+    CU_ASSERT_TRUE(approved);
+    CU_ASSERT_TRUE(purge(NOW_S, 100));
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_EQUAL(fill(100), 2);
+    store_rollback(fixture.store);
 }
 
 static void test_a_purge_that_is_rolled_back_makes_no_room(void)
@@ -1026,6 +1255,22 @@ int main(void)
         { "a pair is free once its request expired", test_a_pair_is_free_once_its_request_expired },
         { "a pair is free after a rollback", test_a_pair_is_free_after_a_rollback },
         { "an id is unique", test_an_id_is_unique },
+        { "authorizations are listed newest first", test_authorizations_are_listed_newest_first },
+        { "authorizations are listed by stage", test_authorizations_are_listed_by_stage },
+        { "a list goes on where the one before ended",
+          test_a_list_goes_on_where_the_one_before_ended },
+        { "an authorization is found as it is", test_an_authorization_is_found_as_it_is },
+        { "an authorization is found with its definition",
+          test_an_authorization_is_found_with_its_definition },
+        { "the beginning of an id finds one or none",
+          test_the_beginning_of_an_id_finds_one_or_none },
+        { "a cancelled request is not approved at any time",
+          test_a_cancelled_request_is_not_approved_at_any_time },
+        { "a cancelled code is not redeemed at any time",
+          test_a_cancelled_code_is_not_redeemed_at_any_time },
+        { "what has ended is not cancelled", test_what_has_ended_is_not_cancelled },
+        { "a redeemed code cannot be cancelled and its token is named",
+          test_a_redeemed_code_cannot_be_cancelled_and_its_token_is_named },
         { "open requests are bounded", test_open_requests_are_bounded },
         { "an approval makes room for one request", test_an_approval_makes_room_for_one_request },
         { "a refused request takes no room", test_a_refused_request_takes_no_room },
@@ -1037,6 +1282,8 @@ int main(void)
           test_redeemed_requests_are_kept_as_long_as_asked_and_their_ledger_for_good },
         { "a purge deletes no more than its limit whatever the stages",
           test_a_purge_deletes_no_more_than_its_limit_whatever_the_stages },
+        { "a purge counts what another server approved",
+          test_a_purge_counts_what_another_server_approved },
         { "a purge that is rolled back makes no room",
           test_a_purge_that_is_rolled_back_makes_no_room },
         { "a heartbeat is a write", test_a_heartbeat_is_a_write },
