@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/base64url.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "jose/did.h"
+#include "core/approval.h"
 #include "vc/definition.h"
 
 void authorization_clear(struct authorization *authorization)
@@ -198,7 +197,6 @@ static struct granting *granting_new(const struct grant *grant, int64_t now_s,
 {
     struct granting *self = xcalloc(1, sizeof(*self));
     struct authorization *authorization = &self->authorization;
-    uint8_t random[32];
 
     job_init(&self->job, granting_commit, granting_free);
     memcpy(authorization->id, grant->id, sizeof(authorization->id));
@@ -210,10 +208,7 @@ static struct granting *granting_new(const struct grant *grant, int64_t now_s,
         self->presentation = *grant->presentation;
         self->has_presentation = true;
     }
-    random_bytes(random, sizeof(random));
-    const size_t length = base64url_encode(authorization->code, random, sizeof(random));
-    explicit_bzero(random, sizeof(random));
-    self->code = sha256(authorization->code, length);
+    self->code = approval_make_code(authorization->code);
     self->now_s = now_s;
     authorization->expires_s = now_s + code_lifetime_s;
     return self;
@@ -236,39 +231,6 @@ bool authorization_grant(struct service *service, const struct grant *grant, int
 
 /* ---- approve ---- */
 
-/* RFC 6749 3.3: tokens of printable ASCII without '"' and '\', one space between. */
-static bool is_scope(const char *scope)
-{
-    char before = ' ';
-
-    for (const char *at = scope; *at != '\0'; at++) {
-        if (*at < 0x20 || *at > 0x7e || *at == '"' || *at == '\\'
-            || (*at == ' ' && before == ' ')) {
-            return false;
-        }
-        before = *at;
-    }
-    return before != ' ' && strlen(scope) <= SCOPE_MAX;
-}
-
-static bool check_approval(const struct approval_request *request, struct error *err)
-{
-    if (!did_is_valid(request->holder_did)) {
-        return fail(err, ERROR_INVALID_REQUEST,
-                    "holder_did must be a DID (did:method:id, no path, query or fragment)");
-    }
-    if (request->scope != NULL && !is_scope(request->scope)) {
-        return fail(err, ERROR_INVALID_REQUEST,
-                    "scope must be words of printable ASCII with one space between, at most %d "
-                    "characters",
-                    SCOPE_MAX);
-    }
-    if (strlen(request->id) != AUTHORIZATION_ID_LENGTH) {
-        return fail(err, ERROR_NOT_FOUND, "no such authorization request");
-    }
-    return true;
-}
-
 bool service_approve(struct service *service, const struct approval_request *request, int64_t now_s,
                      struct authorization *approved_out, struct error *err)
 {
@@ -276,7 +238,7 @@ bool service_approve(struct service *service, const struct approval_request *req
                                  .holder_did = request->holder_did,
                                  .scope = request->scope };
 
-    if (!check_approval(request, err)
+    if (!approval_check(request, err)
         || !authorization_grant(service, &grant, now_s, approved_out, err)) {
         return false;
     }
