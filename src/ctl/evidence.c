@@ -17,13 +17,13 @@
 #include "base/json_check.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "ctl/ctl.h"
 #include "hsm/tpm_public.h"
 #include "hsm/tpm_signature.h"
 #include "jose/jwk.h"
 #include "jose/jws.h"
 
 enum {
-    REFUSED = 1,
     FORMAT = 1,
     FILE_MAX = 65536,
     FIELD_MAX = 2048,
@@ -533,7 +533,7 @@ int keys_evidence(const char *directory, const char *kid, const struct ctl_optio
 
     if (!read_evidence(directory, kid, &evidence, &err) || !judge(&evidence, options, &err)) {
         (void)ctl_complain(&err);
-        return REFUSED;
+        return CTL_REFUSED;
     }
     return EX_OK;
 }

@@ -4,30 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
-
-enum { REFUSED = 1 };
-
-int ctl_complain(const struct error *err)
-{
-    (void)fprintf(stderr, "issuerctl: %s\n", error_line(err).text);
-    return err->code == ERROR_CONFIG ? EX_CONFIG : EX_UNAVAILABLE;
-}
-
-DEFINE_RELEASE(release_store, struct store, store_close)
+#include "ctl/ctl.h"
 
 static bool open_keyring(const struct service_options *service, struct store **store_out,
                          struct key_list *list_out, struct error *err)
 {
-    struct store_options options = service->store;
-
-    options.must_exist = true;
-    return store_open(service->store_url, &options, store_out, err)
-        && store_list_keys(*store_out, list_out, err);
+    return ctl_open_store(service, store_out, err) && store_list_keys(*store_out, list_out, err);
 }
 
 /* ---- one key, on the keyring, on a device, or both ---- */
@@ -38,21 +24,6 @@ struct entry {
     const struct signer_key *device; /* NULL: no device was asked, or it failed */
     struct error err;                /* of the device */
 };
-
-struct instant {
-    char text[24];
-};
-
-static struct instant instant_of(int64_t seconds)
-{
-    struct instant instant;
-    struct tm parts;
-    const time_t time = (time_t)seconds;
-
-    (void)gmtime_r(&time, &parts);
-    (void)strftime(instant.text, sizeof(instant.text), "%Y-%m-%dT%H:%M:%SZ", &parts);
-    return instant;
-}
 
 static void print_next(const struct stored_key *key)
 {
@@ -106,14 +77,6 @@ static void print_entry(const struct entry *entry)
     }
 }
 
-static void add_member(struct text *text, const char *name, const char *value)
-{
-    text_add(text, text->length > 1 ? ",\"" : "\"");
-    text_add(text, name);
-    text_add(text, "\":");
-    text_add_json_string(text, value);
-}
-
 static void print_entry_json(const struct entry *entry)
 {
     char buffer[8192];
@@ -122,28 +85,28 @@ static void print_entry_json(const struct entry *entry)
     const struct facts facts = facts_of(entry);
 
     text_add(&text, "{");
-    add_member(&text, "signer", entry->signer);
+    ctl_add_member(&text, "signer", entry->signer);
     if (stored != NULL) {
-        add_member(&text, "state", key_state_name(stored->state));
-        add_member(&text, "since", instant_of(stored->since_s).text);
+        ctl_add_member(&text, "state", key_state_name(stored->state));
+        ctl_add_member(&text, "since", instant_of(stored->since_s).text);
         if (stored->due_s != 0) {
-            add_member(&text, "due", instant_of(stored->due_s).text);
+            ctl_add_member(&text, "due", instant_of(stored->due_s).text);
         }
     }
     if (facts.jwk != NULL) {
-        add_member(&text, "algorithm", facts.algorithm);
-        add_member(&text, "kid", facts.kid);
-        add_member(&text, "key", facts.description);
+        ctl_add_member(&text, "algorithm", facts.algorithm);
+        ctl_add_member(&text, "kid", facts.kid);
+        ctl_add_member(&text, "key", facts.description);
         text_add(&text, ",\"jwk\":");
         text_add(&text, facts.jwk);
         text_add(&text, entry->device != NULL ? ",\"on_device\":true" : ",\"on_device\":false");
     }
     if (entry->device != NULL && entry->device->device[0] != '\0') {
-        add_member(&text, "device", entry->device->device);
-        add_member(&text, "attributes", entry->device->attributes);
+        ctl_add_member(&text, "device", entry->device->device);
+        ctl_add_member(&text, "attributes", entry->device->attributes);
     }
     if (entry->err.code != ERROR_NONE) {
-        add_member(&text, "error", error_line(&entry->err).text);
+        ctl_add_member(&text, "error", error_line(&entry->err).text);
         text_add(&text, entry->err.code == ERROR_KEY_NOT_FOUND ? ",\"is_missing\":true" : "");
     }
     text_add(&text, "}");
@@ -421,7 +384,7 @@ int keys_step(const struct service_options *service, enum key_step step, const c
     }
     if (!key_rules_plan(&service->keys, &keyring, &request, &change, &err)) {
         (void)ctl_complain(&err);
-        return REFUSED;
+        return CTL_REFUSED;
     }
     if (!await_last_token(store, &change, &err)
         || (step == KEY_DESTROY

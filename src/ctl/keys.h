@@ -14,9 +14,6 @@ struct ctl_options {
     bool json;
 };
 
-/* The error as one line; the exit status that its code asks for. */
-int ctl_complain(const struct error *err);
-
 int keys_list(const struct service_options *service, const struct ctl_options *options);
 int keys_generate(const struct service_options *service, const char *signer,
                   const struct ctl_options *options);

@@ -1,4 +1,6 @@
 /* issuerctl: the operator's tool. What touches a device runs in the signer process, as ever. */
+#include "ctl/authorizations.h"
+#include "ctl/ctl.h"
 #include "ctl/evidence.h"
 #include "ctl/keys.h"
 
@@ -29,6 +31,7 @@ enum {
 struct arguments {
     const char *config;
     struct ctl_options options;
+    struct authorizations_options authorizations;
     const char *words[WORDS_MAX]; /* "keys", "generate", "main" */
     size_t word_count;
 };
@@ -69,11 +72,15 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     struct arguments *arguments = state->input;
 
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->authorizations;
+        return 0;
     case 'c':
         arguments->config = value;
         return 0;
     case OPTION_JSON:
         arguments->options.json = true;
+        arguments->authorizations.json = true;
         return 0;
     case OPTION_ALGORITHM:
         arguments->options.algorithm = value;
@@ -144,12 +151,20 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
           "keys evidence: the Name of the TPM's attestation key, as it was enrolled", 0 },
         { .name = NULL },
     };
+    static const struct argp_child children[] = {
+        { &authorizations_argp, 0, "authorizations:", 1 },
+        { .argp = NULL },
+    };
     static const struct argp argp = {
+        .children = children,
         .options = options,
         .parser = parse_option,
         .args_doc = "keys list\nkeys generate SIGNER\nkeys publish KID\nkeys activate KID\n"
-                    "keys retire KID\nkeys destroy KID\nkeys evidence KID\ntoken init SIGNER",
-        .doc = "issuerctl shows and makes the keys of issuerd.\v"
+                    "keys retire KID\nkeys destroy KID\nkeys evidence KID\ntoken init SIGNER\n"
+                    "authorizations list\nauthorizations show ID\n"
+                    "authorizations approve ID\nauthorizations cancel ID",
+        .doc = "issuerctl shows and makes the keys of issuerd, and shows, approves and cancels "
+               "its authorization requests.\v"
                "A key's life: generated, published (in the JWK Set), active (signs), retiring (its "
                "tokens live), retired, destroyed. keys list shows each key's state, opens it on "
                "its device, checks its attributes and has it sign once. keys generate makes the "
@@ -164,9 +179,18 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
                "TPM's the attestation, of a PKCS#11 token's no more than that the kid is right. It "
                "says what is proven and what is not.\n\ntoken init initialises a free slot "
                "(SoftHSM2; with an HSM use its vendor's tool).\n\n"
-               "Exit status: 0 done, 1 the keyring's rules refuse it or the evidence does not "
-               "hold, 64 wrong arguments, 69 the "
-               "device or the store refused or failed, 78 wrong configuration.",
+               "authorizations list shows the requests, newest first, and how far each has come: "
+               "open, approved (it has a code), redeemed, expired, cancelled. authorizations show "
+               "tells all of one, but for what binds the wallet to it and for the code, which the "
+               "store has no more than the hash of. authorizations approve gives an open request "
+               "its code, for a holder whom you have authenticated by other means; the code goes "
+               "into a file, never to the screen. authorizations cancel ends an open request, or "
+               "the code of an approved one, at once; what is redeemed is a token, and no "
+               "business of the request any more. ID may be shortened to what is unique, at least "
+               "4 characters. A running issuerd need not be told.\n\n"
+               "Exit status: 0 done, 1 the rules refuse it or the evidence does not hold, 64 wrong "
+               "arguments, 69 the device or the store refused or failed, 73 a file cannot be made, "
+               "78 wrong configuration.",
     };
     argp_err_exit_status = EX_USAGE;
     (void)argp_parse(&argp, argc, argv, 0, NULL, arguments_out);
@@ -178,6 +202,29 @@ static int check_evidence(const struct service_options *service, const struct ar
 
     (void)snprintf(directory, sizeof(directory), "%s/evidence", service->signers.state_dir);
     return keys_evidence(directory, arguments->words[2], &arguments->options);
+}
+
+static int run_authorizations(const struct service_options *service,
+                              const struct arguments *arguments)
+{
+    static const struct {
+        const char *name;
+        int (*run)(const struct service_options *service, const char *id,
+                   const struct authorizations_options *options);
+    } commands[] = { { "show", authorizations_show },
+                     { "approve", authorizations_approve },
+                     { "cancel", authorizations_cancel } };
+
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        if (is_command(arguments, "authorizations", commands[i].name, 3)) {
+            return commands[i].run(service, arguments->words[2], &arguments->authorizations);
+        }
+    }
+    if (is_command(arguments, "authorizations", "list", 2)) {
+        return authorizations_list(service, &arguments->authorizations);
+    }
+    (void)fprintf(stderr, "issuerctl: no such command; see issuerctl --help\n");
+    return EX_USAGE;
 }
 
 static int run_command(const struct service_options *service, const struct arguments *arguments)
@@ -207,8 +254,7 @@ static int run_command(const struct service_options *service, const struct argum
     if (is_command(arguments, "token", "init", 3)) {
         return token_init(service, arguments->words[2], &arguments->options);
     }
-    (void)fprintf(stderr, "issuerctl: no such command; see issuerctl --help\n");
-    return EX_USAGE;
+    return run_authorizations(service, arguments);
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,81 @@
+#include "ctl/ctl.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+int ctl_complain(const struct error *err)
+{
+    (void)fprintf(stderr, "issuerctl: %s\n", error_line(err).text);
+    return err->code == ERROR_CONFIG ? EX_CONFIG : EX_UNAVAILABLE;
+}
+
+bool ctl_open_store(const struct service_options *service, struct store **store_out,
+                    struct error *err)
+{
+    struct store_options options = service->store;
+
+    options.must_exist = true;
+    return store_open(service->store_url, &options, store_out, err);
+}
+
+struct instant instant_of(int64_t seconds)
+{
+    struct instant instant;
+    struct tm parts;
+    const time_t time = (time_t)seconds;
+
+    (void)gmtime_r(&time, &parts);
+    (void)strftime(instant.text, sizeof(instant.text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return instant;
+}
+
+void ctl_add_member(struct text *text, const char *name, const char *value)
+{
+    text_add(text, text->length > 1 ? ",\"" : "\"");
+    text_add(text, name);
+    text_add(text, "\":");
+    text_add_json_string(text, value);
+}
+
+/* ---- files for secrets ---- */
+
+bool new_file_make(const char *path, struct new_file *file_out, struct error *err)
+{
+    file_out->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (file_out->fd < 0) {
+        return fail_errno(err, ERROR_CONFIG, "%s cannot be made", path);
+    }
+    file_out->path = path;
+    return true;
+}
+
+bool new_file_write(struct new_file *file, const char *bytes, size_t length, struct error *err)
+{
+    while (length > 0) {
+        const ssize_t written = write(file->fd, bytes, length);
+        if (written <= 0) {
+            return fail_errno(err, ERROR_CONFIG, "%s cannot be written", file->path);
+        }
+        bytes += written;
+        length -= (size_t)written;
+    }
+    return fsync(file->fd) == 0
+        || fail_errno(err, ERROR_CONFIG, "%s cannot be written", file->path);
+}
+
+void new_file_keep(struct new_file *file)
+{
+    release_fd(&file->fd);
+    file->path = NULL;
+}
+
+void new_file_clear(struct new_file *file)
+{
+    if (file->path != NULL) {
+        (void)unlink(file->path);
+        new_file_keep(file);
+    }
+}
