@@ -89,17 +89,6 @@ const struct argp authorizations_argp = { .options = argp_options, .parser = par
 
 /* ---- one authorization ---- */
 
-/* The rules' refusals, and what is wrong with an argument; else as ever. */
-static int refuse(const struct error *err)
-{
-    const int status = ctl_complain(err);
-
-    if (err->code == ERROR_NOT_FOUND || err->code == ERROR_CONFLICT) {
-        return CTL_REFUSED;
-    }
-    return err->code == ERROR_INVALID_REQUEST ? EX_USAGE : status;
-}
-
 static bool is_beginning(const char *text)
 {
     const size_t length = strlen(text);
@@ -126,7 +115,7 @@ static bool find(const struct service_options *service, const char *id, struct s
         return false;
     }
     if (!store_describe_authorization(*store_out, id, wall_s(), found_out, &err)) {
-        *status_out = refuse(&err);
+        *status_out = ctl_refuse(&err);
         return false;
     }
     return true;
@@ -270,14 +259,6 @@ int authorizations_list(const struct service_options *service,
 
 /* ---- authorizations show ---- */
 
-/* Anyone may have written the definition: what could write on the reader's screen is not shown. */
-static void print_plain(const char *text)
-{
-    for (; *text != '\0'; text++) {
-        (void)putchar(*text >= ' ' && *text < 0x7f ? *text : '?');
-    }
-}
-
 static void print_fact(const char *name, const char *value)
 {
     if (value[0] != '\0') {
@@ -298,9 +279,8 @@ static void print_facts(const struct stored_authorization *authorization)
     print_fact("holder", authorization->holder_did);
     print_fact("scope", authorization->scope);
     print_fact("jti", authorization->jti);
-    printf("%-12s", "definition");
-    print_plain(definition != NULL ? definition : "none: control of the DID is all that is asked");
-    printf("\n");
+    print_fact("definition",
+               definition != NULL ? definition : "none: control of the DID is all that is asked");
 }
 
 int authorizations_show(const struct service_options *service, const char *id,
@@ -317,6 +297,9 @@ int authorizations_show(const struct service_options *service, const char *id,
         print_json(&found);
         printf("\n");
     } else {
+        if (found.presentation_definition != NULL) {
+            ctl_make_plain(found.presentation_definition); /* anyone may have written it */
+        }
         print_facts(&found);
     }
     return EX_OK;
@@ -393,7 +376,7 @@ int authorizations_approve(const struct service_options *service, const char *id
                                               .holder_did = options->holder_did,
                                               .scope = options->scope };
     if (!approve(store, &request, service->code_lifetime_s, &file, &expires_s, &err)) {
-        return refuse(&err);
+        return ctl_refuse(&err);
     }
     new_file_keep(&file);
     printf(options->json ? "{\"id\":\"%s\",\"state\":\"approved\",\"expires\":\"%s\"}\n"
@@ -454,7 +437,7 @@ int authorizations_cancel(const struct service_options *service, const char *id,
         return status;
     }
     if (!write_cancellation(store, found.id, &err)) {
-        return refuse(&err);
+        return ctl_refuse(&err);
     }
     printf(options->json ? "{\"id\":\"%s\",\"state\":\"cancelled\"}\n"
                          : "authorization %s is cancelled\n",

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,6 +11,16 @@ int ctl_complain(const struct error *err)
 {
     (void)fprintf(stderr, "issuerctl: %s\n", error_line(err).text);
     return err->code == ERROR_CONFIG ? EX_CONFIG : EX_UNAVAILABLE;
+}
+
+int ctl_refuse(const struct error *err)
+{
+    const int status = ctl_complain(err);
+
+    if (err->code == ERROR_NOT_FOUND || err->code == ERROR_CONFLICT) {
+        return CTL_REFUSED;
+    }
+    return err->code == ERROR_INVALID_REQUEST ? EX_USAGE : status;
 }
 
 bool ctl_open_store(const struct service_options *service, struct store **store_out,
@@ -40,7 +51,34 @@ void ctl_add_member(struct text *text, const char *name, const char *value)
     text_add_json_string(text, value);
 }
 
-/* ---- files for secrets ---- */
+void ctl_make_plain(char *text)
+{
+    for (; *text != '\0'; text++) {
+        *text = *text >= ' ' && *text < 0x7f ? *text : '?';
+    }
+}
+
+/* ---- files ---- */
+
+DEFINE_RELEASE(release_file, FILE, fclose)
+
+bool ctl_read_file(const char *path, size_t max, char **text_out, size_t *length_out,
+                   struct error *err)
+{
+    scoped(release_memory) char *text = xcalloc(1, max + 2);
+    scoped(release_file) FILE *file = fopen(path, "re");
+
+    const size_t length = file != NULL ? fread(text, 1, max + 1, file) : 0;
+    if (file == NULL || ferror(file) != 0) {
+        return fail_errno(err, ERROR_INVALID_REQUEST, "%s cannot be read", path);
+    }
+    if (length > max || strlen(text) != length) {
+        return fail(err, ERROR_INVALID_REQUEST, "%s: no text of at most %zu bytes", path, max);
+    }
+    *text_out = take(text);
+    *length_out = length;
+    return true;
+}
 
 bool new_file_make(const char *path, struct new_file *file_out, struct error *err)
 {

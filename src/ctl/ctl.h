@@ -10,6 +10,10 @@ enum { CTL_REFUSED = 1 }; /* exit status: done right, the answer is no */
 /* The error as one line; the exit status that its code asks for. */
 int ctl_complain(const struct error *err);
 
+/* The same, for a command whose rules or arguments may be what is wrong: CTL_REFUSED for NOT_FOUND and
+ * CONFLICT, EX_USAGE for INVALID_REQUEST. */
+int ctl_refuse(const struct error *err);
+
 /* The configured store, which must be there. The caller owns *store_out. */
 MUST_CHECK bool ctl_open_store(const struct service_options *service, struct store **store_out,
                                struct error *err);
@@ -23,6 +27,14 @@ struct instant instant_of(int64_t seconds);
 
 /* "name":"value" into a JSON object that was opened with "{". */
 void ctl_add_member(struct text *text, const char *name, const char *value);
+
+/* Replaces what could write on the reader's screen, whoever wrote it: all but printable ASCII. */
+void ctl_make_plain(char *text);
+
+/* Reads a file of at most `max` bytes, none of them a NUL. Fails with INVALID_REQUEST. The caller frees
+ * *text_out, which a NUL ends. */
+MUST_CHECK bool ctl_read_file(const char *path, size_t max, char **text_out, size_t *length_out,
+                              struct error *err);
 
 /* A file that must not have been there, for a secret: mode 0600, and removed again unless it is
  * kept. */

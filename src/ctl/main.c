@@ -3,6 +3,7 @@
 #include "ctl/ctl.h"
 #include "ctl/evidence.h"
 #include "ctl/keys.h"
+#include "ctl/wallet.h"
 
 #include <argp.h>
 #include <stdio.h>
@@ -32,6 +33,7 @@ struct arguments {
     const char *config;
     struct ctl_options options;
     struct authorizations_options authorizations;
+    struct wallet_options wallet;
     const char *words[WORDS_MAX]; /* "keys", "generate", "main" */
     size_t word_count;
 };
@@ -61,9 +63,18 @@ static bool is_command(const struct arguments *arguments, const char *first, con
         && strcmp(arguments->words[1], second) == 0;
 }
 
-/* Evidence is checked far from the server too, where there is no configuration of it. */
+static bool is_wallet(const struct arguments *arguments)
+{
+    return arguments->word_count == 1 && strcmp(arguments->words[0], "wallet") == 0;
+}
+
+/* Evidence is checked far from the server too, where there is no configuration of it, and a wallet has
+ * never seen one. */
 static bool needs_configuration(const struct arguments *arguments)
 {
+    if (is_wallet(arguments)) {
+        return false;
+    }
     return !is_command(arguments, "keys", "evidence", 3) || arguments->options.evidence_dir == NULL;
 }
 
@@ -74,6 +85,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &arguments->authorizations;
+        state->child_inputs[1] = &arguments->wallet;
         return 0;
     case 'c':
         arguments->config = value;
@@ -81,6 +93,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_JSON:
         arguments->options.json = true;
         arguments->authorizations.json = true;
+        arguments->wallet.json = true;
         return 0;
     case OPTION_ALGORITHM:
         arguments->options.algorithm = value;
@@ -153,6 +166,7 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
     };
     static const struct argp_child children[] = {
         { &authorizations_argp, 0, "authorizations:", 1 },
+        { &wallet_argp, 0, "wallet:", 2 },
         { .argp = NULL },
     };
     static const struct argp argp = {
@@ -162,9 +176,9 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
         .args_doc = "keys list\nkeys generate SIGNER\nkeys publish KID\nkeys activate KID\n"
                     "keys retire KID\nkeys destroy KID\nkeys evidence KID\ntoken init SIGNER\n"
                     "authorizations list\nauthorizations show ID\n"
-                    "authorizations approve ID\nauthorizations cancel ID",
-        .doc = "issuerctl shows and makes the keys of issuerd, and shows, approves and cancels "
-               "its authorization requests.\v"
+                    "authorizations approve ID\nauthorizations cancel ID\nwallet",
+        .doc = "issuerctl shows and makes the keys of issuerd, shows, approves and cancels its "
+               "authorization requests, and is a wallet to try it with.\v"
                "A key's life: generated, published (in the JWK Set), active (signs), retiring (its "
                "tokens live), retired, destroyed. keys list shows each key's state, opens it on "
                "its device, checks its attributes and has it sign once. keys generate makes the "
@@ -188,9 +202,13 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
                "the code of an approved one, at once; what is redeemed is a token, and no "
                "business of the request any more. ID may be shortened to what is unique, at least "
                "4 characters. A running issuerd need not be told.\n\n"
-               "Exit status: 0 done, 1 the rules refuse it or the evidence does not hold, 64 wrong "
-               "arguments, 69 the device or the store refused or failed, 73 a file cannot be made, "
-               "78 wrong configuration.",
+               "wallet is a wallet to try a server with: it makes a DID, opens an authorization "
+               "request, proves that the DID is its own, and trades the code for a token. It needs "
+               "no configuration, only --url. A code is never shown, a token only written to "
+               "--token-file.\n\n"
+               "Exit status: 0 done, 1 the rules or the server refuse it or the evidence does not "
+               "hold, 64 wrong arguments, 69 the device or the store refused or failed or the "
+               "server does not answer, 73 a file cannot be made, 78 wrong configuration.",
     };
     argp_err_exit_status = EX_USAGE;
     (void)argp_parse(&argp, argc, argv, 0, NULL, arguments_out);
@@ -267,6 +285,9 @@ int main(int argc, char **argv)
 
     log_set_level(LOG_LEVEL_WARNING);
     parse_arguments(argc, argv, &arguments);
+    if (is_wallet(&arguments)) {
+        return wallet_run(&arguments.wallet);
+    }
     if (!needs_configuration(&arguments)) {
         return keys_evidence(arguments.options.evidence_dir, arguments.words[2],
                              &arguments.options);

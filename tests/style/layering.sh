@@ -44,8 +44,10 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
 
         # Which files may include a foreign library: its headers, then its hosts.
         evidence = "^src/ctl/evidence[.]c$"
-        guest["^openssl/"]          = "^src/base/(digest|error|secret)[.]c$|/(jose|vc)/|^hsm/|" evidence
-        guest["^cjson/|^cJSON[.]h"] = "/(jose|vc|http)/|^hsm/lint[.]c$|" evidence
+        wallet = "^src/ctl/wallet[.]c$"
+        guest["^openssl/"]          = "^src/base/(digest|error|secret)[.]c$|/(jose|vc)/|^hsm/|" \
+            evidence "|" wallet "|^src/ctl/wallet_key[.][ch]$"
+        guest["^cjson/|^cJSON[.]h"] = "/(jose|vc|http)/|^hsm/lint[.]c$|" evidence "|" wallet
         guest["^microhttpd"]        = "^src/http/"
         guest["^sqlite3"]           = "^src/store/sqlite[.]c$"
         guest["^libpq|^postgresql/"] = "^src/store/postgresql[.]c$"
@@ -53,7 +55,7 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
         guest["^tss2/"]             = "^hsm/tpm|" evidence
         guest["^ini[.]h|^systemd/"] = "^src/[^/]*$|^src/ctl/"
         guest["^uriparser/"]        = "^src/base/uri[.]c$"
-        guest["^curl/"]             = "^src/vc/did_resolver[.]c$|^src/ctl/wallet[.]c$"
+        guest["^curl/"]             = "^src/vc/did_resolver[.]c$|^src/ctl/wallet_http[.]c$"
         guest["^pcre2"]             = "^src/vc/filter[.]c$"
         guest["^CUnit/"]            = "^$"
     }

@@ -79,6 +79,10 @@ refused src/ctl/main.c "hsm/key_provider.h"
 allowed src/ctl/evidence.c "hsm/tpm_public.h"
 allowed src/ctl/evidence.c <tss2/tss2_mu.h>
 refused src/ctl/keys.c <tss2/tss2_mu.h>
+allowed src/ctl/wallet_http.c <curl/curl.h>
+refused src/ctl/wallet.c <curl/curl.h>
+allowed src/ctl/wallet_key.h <openssl/types.h>
+refused src/ctl/wallet_vp.c <openssl/evp.h>
 refused src/core/service.c "hsm/tpm_public.h"
 refused src/main.c "hsm/pkcs11.h"
 refused src/main.c <microhttpd.h>
