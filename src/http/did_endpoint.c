@@ -11,7 +11,7 @@
 #include "http/document.h"
 #include "http/json_body.h"
 
-enum { DID_MAX = 300, JWKS_MAX = SIGNERS_MAX * 1024 + 64, DID_DOCUMENT_MAX = 4 * JWKS_MAX };
+enum { OUR_DID_MAX = 300, JWKS_MAX = SIGNERS_MAX * 1024 + 64, DOCUMENT_MAX = 4 * JWKS_MAX };
 
 static void release_printed(char **text)
 {
@@ -32,7 +32,7 @@ static bool is_host_name(const char *host, size_t length)
 
 /* did:web:HOST or did:web:HOST%3APORT (did:web 3.1). False for an issuer that can have none: no
  * https, an address instead of a name, or a path, whose document would not be at /.well-known. */
-static bool did_from_issuer(const char *issuer, char did_out[static DID_MAX])
+static bool did_from_issuer(const char *issuer, char did_out[static OUR_DID_MAX])
 {
     static const char scheme[] = "https://";
     if (strncmp(issuer, scheme, strlen(scheme)) != 0) {
@@ -44,9 +44,9 @@ static bool did_from_issuer(const char *issuer, char did_out[static DID_MAX])
     if (!is_host_name(host, length) || port[strspn(port, "0123456789")] != '\0') {
         return false;
     }
-    const int written = snprintf(did_out, DID_MAX, "did:web:%.*s%s%s", (int)length, host,
+    const int written = snprintf(did_out, OUR_DID_MAX, "did:web:%.*s%s%s", (int)length, host,
                                  port[0] != '\0' ? "%3A" : "", port);
-    return written > 0 && written < DID_MAX;
+    return written > 0 && written < OUR_DID_MAX;
 }
 
 static bool active_keys(struct service *service, cJSON **set_out, const cJSON **keys_out,
@@ -64,7 +64,7 @@ static bool active_keys(struct service *service, cJSON **set_out, const cJSON **
 static void add_key_id(struct text *text, const char *did, const cJSON *key)
 {
     const char *kid = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(key, "kid"));
-    char id[DID_MAX + 64];
+    char id[OUR_DID_MAX + 64];
 
     (void)snprintf(id, sizeof(id), "%s#%s", did, kid != NULL ? kid : "");
     text_add_json_string(text, id);
@@ -106,7 +106,7 @@ bool did_endpoint(const struct site *site, const struct request *request, struct
 {
     scoped(release_json) cJSON *set = NULL;
     const cJSON *keys = NULL;
-    char did[DID_MAX];
+    char did[OUR_DID_MAX];
 
     if (!did_from_issuer(site->issuer, did)) {
         return fail(err, ERROR_NO_ROUTE, "there is nothing at this path");
@@ -114,7 +114,7 @@ bool did_endpoint(const struct site *site, const struct request *request, struct
     if (!active_keys(site->service, &set, &keys, err)) {
         return false;
     }
-    struct text text = reply_text(reply, DID_DOCUMENT_MAX);
+    struct text text = reply_text(reply, DOCUMENT_MAX);
     text_add(&text, "{\"@context\":[\"https://www.w3.org/ns/did/v1\","
                     "\"https://w3id.org/security/jwk/v1\"],\"id\":");
     text_add_json_string(&text, did);
