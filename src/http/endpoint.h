@@ -35,6 +35,7 @@ endpoint_fn jwks_endpoint;           /* GET /.well-known/jwks.json */
 endpoint_fn metadata_endpoint;       /* GET /.well-known/openid-credential-issuer */
 endpoint_fn oauth_metadata_endpoint; /* GET /.well-known/oauth-authorization-server */
 endpoint_fn did_endpoint;            /* GET /.well-known/did.json */
+endpoint_fn openapi_endpoint;        /* GET /openapi.json */
 endpoint_fn livez_endpoint;
 endpoint_fn readyz_endpoint;
 endpoint_fn metrics_endpoint;

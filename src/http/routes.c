@@ -92,6 +92,16 @@ static const struct route routes[] = {
         .errors = { 404 },
     },
     {
+        .roles = ON_PUBLIC | ON_ADMIN,
+        .method = "GET",
+        .path = "/openapi.json",
+        .endpoint = openapi_endpoint,
+        .operation = "GetOpenApi",
+        .summary = "This document",
+        .success = { 200, "The document", "OpenApiDocument", NULL },
+        .is_cached = true,
+    },
+    {
         .roles = ON_ADMIN,
         .method = "POST",
         .path = "/api/v1/authorizations/{id}/approve",

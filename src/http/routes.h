@@ -12,7 +12,7 @@ enum { ROUTE_ERRORS_MAX = 4 };
 struct route_success {
     int status;
     const char *description;
-    const char *schema;       /* a component of schemas.json; NULL: a string */
+    const char *schema;       /* of components.json; NULL: a string */
     const char *content_type; /* NULL: application/json */
 };
 

@@ -12,6 +12,7 @@
 #define JWKS_PATH "/.well-known/jwks.json"
 #define DID_PATH "/.well-known/did.json"
 #define ISSUER_PATH "/.well-known/openid-credential-issuer"
+#define OPENAPI_PATH "/openapi.json"
 #define OAUTH_PATH "/.well-known/oauth-authorization-server"
 
 static struct {
@@ -109,6 +110,20 @@ static void test_documents_are_cached_by_their_tag(void)
     assert_cached(ISSUER_PATH, "application/json");
     assert_cached(OAUTH_PATH, "application/json");
     assert_cached(DID_PATH, "application/did+json");
+    assert_cached(OPENAPI_PATH, "application/json");
+}
+
+static void test_api_document_is_the_same_on_both_ports(void)
+{
+    char tag[128];
+    const struct http_reply *reply = http_get(fixture.client, OPENAPI_PATH);
+
+    CU_ASSERT_EQUAL(reply->status, 200);
+    (void)snprintf(tag, sizeof(tag), "%s", http_header(reply, "ETag"));
+    http_close(fixture.client);
+    fixture.client = http_connect(instance_admin_port(fixture.instance));
+    CU_ASSERT_STRING_EQUAL(text_member(get_document(OPENAPI_PATH), "openapi"), "3.1.0");
+    CU_ASSERT_STRING_EQUAL(http_header(http_get(fixture.client, OPENAPI_PATH), "ETag"), tag);
 }
 
 static void test_documents_are_not_on_the_admin_port(void)
@@ -201,6 +216,8 @@ int main(void)
           test_issuer_metadata_lists_algorithms_of_proofs },
         { "OAuth metadata names what there is", test_oauth_metadata_names_what_there_is },
         { "documents are cached by their tag", test_documents_are_cached_by_their_tag },
+        { "the API's document is the same on both ports",
+          test_api_document_is_the_same_on_both_ports },
         { "documents are not on the admin port", test_documents_are_not_on_the_admin_port },
         { "the DID document holds the key that signs", test_did_document_holds_the_key_that_signs },
         CU_TEST_INFO_NULL,
