@@ -199,6 +199,8 @@ environment = production
 
 [public]
 listen = 127.0.0.1:8080
+; all clients have one address here
+requests_per_s = 0
 
 [admin]
 listen = 127.0.0.1:8081

@@ -107,19 +107,25 @@ static sigset_t block_signals(void)
 
 static struct server_options server_options_from(const struct config *config, enum server_role role)
 {
+    const bool is_public = role == SERVER_PUBLIC;
     const struct config_address *address =
-        role == SERVER_PUBLIC ? &config->public_address : &config->admin_address;
+        is_public ? &config->public_address : &config->admin_address;
 
     return (struct server_options){
         .role = role,
         .address = (const struct sockaddr *)&address->socket,
         .address_length = address->length,
         .connections = (unsigned)config->connections,
-        .connections_per_address = role == SERVER_PUBLIC ? (unsigned)config->connections_per_address
-                                                         : (unsigned)config->connections,
+        .connections_per_address =
+            is_public ? (unsigned)config->connections_per_address : (unsigned)config->connections,
         .head_timeout_s = config->head_timeout_s,
         .body_timeout_s = config->body_timeout_s,
         .idle_timeout_s = config->idle_timeout_s,
+        .requests_per_s = is_public ? (unsigned)config->requests_per_s : 0,
+        .requests_burst = (unsigned)config->requests_burst,
+        .trusted_proxies = (const char *const *)config->trusted_proxies.items,
+        .trusted_proxy_count = config->trusted_proxies.count,
+        .forwarded_by_rfc7239 = strcmp(config->client_address_header, "Forwarded") == 0,
     };
 }
 

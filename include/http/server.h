@@ -27,6 +27,11 @@ struct server_options {
     int64_t head_timeout_s;           /* for a whole request head */
     int64_t body_timeout_s;           /* for a whole body */
     int64_t idle_timeout_s;           /* between two requests of a connection */
+    unsigned requests_per_s;          /* of one address to the routes that are limited; 0: no limit */
+    unsigned requests_burst;
+    const char *const *trusted_proxies; /* "ADDRESS" or "ADDRESS/BITS", 64 at most */
+    size_t trusted_proxy_count;
+    bool forwarded_by_rfc7239; /* they set Forwarded, else X-Forwarded-For */
 };
 
 /* What endpoints need besides the service. Borrowed. */
@@ -51,6 +56,9 @@ MUST_CHECK bool server_start(const struct server_options *options, const struct 
 const char *server_address(const struct server *server);
 
 unsigned server_connections(const struct server *server);
+
+/* Requests that were answered 429. */
+uint64_t server_rate_limited(const struct server *server);
 
 /* Stops accepting at once; answers what is in flight, each with Connection: close. True when all
  * of it was answered before `deadline_ns` (monotonic). */

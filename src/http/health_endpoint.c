@@ -1,6 +1,7 @@
 /* The admin listener's view of the server: alive, ready, metrics. */
 #include "http/endpoint.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "core/metrics.h"
@@ -40,6 +41,10 @@ bool metrics_endpoint(const struct site *site, const struct request *request, st
     metrics_print_head(&text, "issuerd_connections", "gauge", "Open public connections.");
     (void)snprintf(line, sizeof(line), "issuerd_connections %u\n",
                    server_connections(site->public_server));
+    text_add(&text, line);
+    metrics_print_head(&text, "issuerd_rate_limited_total", "counter", "Requests answered 429.");
+    (void)snprintf(line, sizeof(line), "issuerd_rate_limited_total %" PRIu64 "\n",
+                   server_rate_limited(site->public_server));
     text_add(&text, line);
     if (!reply_set_text(reply, 200, &text, err)) {
         return false;

@@ -14,9 +14,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "http/client_address.h"
 #include "http/connection.h"
 #include "http/header_gate.h"
 #include "http/listener.h"
+#include "http/rate_limit.h"
 #include "http/routes.h"
 
 enum {
@@ -33,6 +35,9 @@ struct server {
     const struct site *site;
     struct connections *connections;
     struct MHD_Daemon *daemon;
+    struct rate_limit *rate_limit; /* NULL: none */
+    struct trusted_proxies proxies;
+    _Atomic uint64_t rate_limited;
     char address[ADDRESS_MAX];
 };
 
@@ -208,9 +213,57 @@ const char *request_header(const struct request *request, const char *name)
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-static bool run_endpoint(const struct server *self, struct connection *state,
-                         struct request *request, struct reply *reply, const char **allow_out,
-                         struct error *err)
+/* The lines of one header as one list (RFC 9110 5.3). */
+struct joined {
+    const char *name;
+    struct text text;
+};
+
+static enum MHD_Result join_line(void *context, enum MHD_ValueKind kind, const char *name,
+                                 const char *value)
+{
+    struct joined *joined = context;
+    (void)kind;
+
+    if (strcasecmp(name, joined->name) == 0 && value != NULL) {
+        text_add(&joined->text, joined->text.length > 0 ? "," : "");
+        text_add(&joined->text, value);
+    }
+    return MHD_YES;
+}
+
+static struct in6_addr client_of(const struct server *self, const struct connection *state,
+                                 struct MHD_Connection *connection)
+{
+    char buffer[HEAD_MAX];
+    struct joined joined = {
+        .name = self->proxies.by_rfc7239 ? "Forwarded" : "X-Forwarded-For",
+        .text = text_over(buffer, sizeof(buffer)),
+    };
+
+    if (self->proxies.count == 0) {
+        return state->address;
+    }
+    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, join_line, &joined);
+    return client_address(&self->proxies, &state->address, buffer);
+}
+
+static bool check_rate(struct server *self, const struct connection *state,
+                       const struct request *request, struct error *err)
+{
+    if (self->rate_limit == NULL || !state->route->limited) {
+        return true;
+    }
+    const struct in6_addr client = client_of(self, state, request->connection);
+    if (rate_limit_take(self->rate_limit, &client, request->received_ns)) {
+        return true;
+    }
+    atomic_fetch_add(&self->rate_limited, 1);
+    return fail(err, ERROR_RATE_LIMITED, "too many requests from this address");
+}
+
+static bool run_endpoint(struct server *self, struct connection *state, struct request *request,
+                         struct reply *reply, const char **allow_out, struct error *err)
 {
     if (state->route == NULL
         && !routes_find(self->options->role, request->method, request->path, &state->route,
@@ -222,10 +275,11 @@ static bool run_endpoint(const struct server *self, struct connection *state,
                     state->route->body_limit);
     }
     (void)route_matches(state->route, request->path, request->id);
-    return state->route->endpoint(self->site, request, reply, err);
+    return check_rate(self, state, request, err)
+        && state->route->endpoint(self->site, request, reply, err);
 }
 
-static enum MHD_Result finish_request(const struct server *self, struct connection *state,
+static enum MHD_Result finish_request(struct server *self, struct connection *state,
                                       struct MHD_Connection *connection, const char *method,
                                       const char *path)
 {
@@ -265,7 +319,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
                                   const char *method, const char *version, const char *data,
                                   size_t *length, void **request_context)
 {
-    const struct server *self = context;
+    struct server *self = context;
     struct connection *state = state_of(connection);
 
     if (state == NULL) {
@@ -372,6 +426,23 @@ static struct MHD_Daemon *start_daemon(struct server *self, int fd)
                             MHD_OPTION_END);
 }
 
+static bool set_limits(struct server *self, struct error *err)
+{
+    const struct server_options *options = self->options;
+
+    for (size_t i = 0; i < options->trusted_proxy_count && i < TRUSTED_PROXIES_MAX; i++) {
+        if (!address_prefix_parse(options->trusted_proxies[i],
+                                  &self->proxies.prefixes[self->proxies.count++])) {
+            return fail(err, ERROR_CONFIG, "%s is no address", options->trusted_proxies[i]);
+        }
+    }
+    self->proxies.by_rfc7239 = options->forwarded_by_rfc7239;
+    if (options->requests_per_s > 0) {
+        self->rate_limit = rate_limit_new(options->requests_per_s, options->requests_burst);
+    }
+    return true;
+}
+
 bool server_start(const struct server_options *options, const struct site *site,
                   struct server **server_out, struct error *err)
 {
@@ -386,9 +457,11 @@ bool server_start(const struct server_options *options, const struct site *site,
 
     self->options = options;
     self->site = site;
-    if (!listener_open(options->address, options->address_length, &fd, self->address, err)
+    if (!set_limits(self, err)
+        || !listener_open(options->address, options->address_length, &fd, self->address, err)
         || !connections_new(&limits, &self->connections, err)) {
         release_fd(&fd);
+        rate_limit_free(self->rate_limit);
         free(self);
         return false;
     }
@@ -412,6 +485,11 @@ unsigned server_connections(const struct server *self)
     return connections_count(self->connections);
 }
 
+uint64_t server_rate_limited(const struct server *self)
+{
+    return atomic_load(&self->rate_limited);
+}
+
 bool server_drain(struct server *self, int64_t deadline_ns)
 {
     /* The socket still listens after this, so it is closed at once: the backlog would hang. */
@@ -431,5 +509,6 @@ void server_stop(struct server *self)
         MHD_stop_daemon(self->daemon);
     }
     connections_free(self->connections);
+    rate_limit_free(self->rate_limit);
     free(self);
 }

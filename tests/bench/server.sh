@@ -70,6 +70,7 @@ url = http://127.0.0.1
 environment = development
 [public]
 listen = 127.0.0.1:0
+requests_per_s = 0
 [admin]
 listen = 127.0.0.1:0
 client_secret_file = $instance/client-secret

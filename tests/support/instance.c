@@ -187,6 +187,7 @@ struct instance *instance_new(const char *const *settings)
 
     instance_set(self, "issuer.url=https://issuer.example");
     instance_set(self, "public.listen=127.0.0.1:0");
+    instance_set(self, "public.requests_per_s=0");
     instance_set(self, "admin.listen=127.0.0.1:0");
     instance_set(self, "admin.client_secret_file=%s", secret_path);
     instance_set(self, "store.url=sqlite:%s", self->store_path);
