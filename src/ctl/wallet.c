@@ -166,13 +166,12 @@ __attribute__((format(printf, 2, 3))) static void tell(const struct wallet *wall
 {
     va_list args;
 
-    if (wallet->options->json) {
-        return;
-    }
     va_start(args, format);
-    (void)vprintf(format, args);
+    if (!wallet->options->json) {
+        (void)vprintf(format, args);
+        (void)fflush(stdout);
+    }
     va_end(args);
-    (void)fflush(stdout);
 }
 
 /* ---- what it brings along ---- */
@@ -449,8 +448,10 @@ static bool exchange(struct wallet *wallet, struct error *err)
     text_add(&body, "}");
     const bool good =
         call(wallet, wallet->token_path, body.start, 201, &wallet->token, err)
-        && (json_text(wallet->token, "access_token") != NULL
-            || fail(err, ERROR_CONFLICT, "the answer's access_token is missing or malformed"));
+        && ((json_text(wallet->token, "access_token") != NULL
+             && cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(wallet->token, "expires_in")))
+            || fail(err, ERROR_CONFLICT,
+                    "the answer's access_token or expires_in is missing or malformed"));
     explicit_bzero(buffer, sizeof(buffer));
     return good;
 }
