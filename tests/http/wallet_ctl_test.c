@@ -1,4 +1,6 @@
-/* issuerctl wallet, against servers that answer as no server should. */
+/*
+ * issuerctl wallet: against a started issuerd, and against servers that answer as no server should.
+ */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -8,16 +10,23 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
 #include "base/memory.h"
-#include "support/instance.h"
+#include "ctl/wallet_key.h"
+#include "support/access_token.h"
+#include "support/api.h"
 #include "support/program.h"
 #include "support/run.h"
 
 enum {
+    DONE = 0,
     REFUSED = 1,
     USAGE = 64,
     UNAVAILABLE = 69,
@@ -34,7 +43,9 @@ static struct {
     char url[64];
     char token_path[1024];
     char path[1024]; /* of what a test writes */
-    pid_t server;    /* the canned one; 0: none */
+    cJSON *json;
+    cJSON *claims; /* of the token */
+    pid_t server;  /* the canned one; 0: none */
 } fixture;
 
 static void set_up(void)
@@ -53,7 +64,18 @@ static void tear_down(void)
         (void)kill(fixture.server, SIGKILL);
         (void)waitpid(fixture.server, NULL, 0);
     }
+    cJSON_Delete(take(fixture.json));
+    cJSON_Delete(take(fixture.claims));
     instance_free(take(fixture.instance));
+}
+
+static bool start(void)
+{
+    const bool started = instance_start(fixture.instance);
+
+    (void)snprintf(fixture.url, sizeof(fixture.url), "http://127.0.0.1:%d",
+                   instance_public_port(fixture.instance));
+    return started;
 }
 
 /* issuerctl wallet --url URL with these words, up to a NULL. */
@@ -75,6 +97,113 @@ static bool write_file(const char *text)
 {
     FILE *file = fopen(fixture.path, "w");
     return file != NULL && fputs(text, file) >= 0 && fclose(file) == 0;
+}
+
+/* ---- the walk ---- */
+
+static const char *member(const cJSON *object, const char *name)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+    return text != NULL ? text : "";
+}
+
+/* The token that the wallet wrote, verified, with its claims; the file is gone then. */
+static bool take_token(void)
+{
+    static char token[API_TOKEN_SIZE];
+    struct http_client *client = http_connect(instance_public_port(fixture.instance));
+    FILE *file = fopen(fixture.token_path, "r");
+    const size_t length = file != NULL ? fread(token, 1, sizeof(token) - 1, file) : 0;
+
+    token[length] = '\0';
+    cJSON_Delete(fixture.claims);
+    fixture.claims = token_part(token, 1);
+    const bool good = token_verifies(token, http_get(client, "/.well-known/jwks.json")->body);
+    http_close(client);
+    return file != NULL && fclose(file) == 0 && unlink(fixture.token_path) == 0 && good;
+}
+
+/* A walk that ends with a token in its file, printed for a machine. */
+static bool walk(const char *algorithm, const char *method)
+{
+    const struct program_result *result =
+        wallet(fixture.url, "--alg", algorithm, "--did", method, "--token-file", fixture.token_path,
+               "--json", NULL);
+
+    cJSON_Delete(fixture.json);
+    fixture.json = cJSON_Parse(result->output);
+    return program_ended(result, DONE, "\"holder_did\"") && take_token();
+}
+
+static void test_a_wallet_of_every_algorithm_and_method_gets_its_token(void)
+{
+    static const char *const algorithms[] = { "ES256", "ES384", "ES256K", "Ed25519" };
+    static const char *const methods[] = { "key", "jwk" };
+
+    CU_ASSERT_TRUE_FATAL(start());
+    for (size_t i = 0; i < 8; i++) {
+        char beginning[16];
+
+        CU_ASSERT_TRUE_FATAL(walk(algorithms[i / 2], methods[i % 2]));
+        (void)snprintf(beginning, sizeof(beginning), "did:%s:", methods[i % 2]);
+        CU_ASSERT_EQUAL(strncmp(member(fixture.json, "holder_did"), beginning, 8), 0);
+        CU_ASSERT_STRING_EQUAL(member(fixture.claims, "sub"), member(fixture.json, "holder_did"));
+        CU_ASSERT_STRING_EQUAL(member(fixture.json, "issuer"), ISSUER);
+        CU_ASSERT_STRING_EQUAL(member(fixture.json, "algorithm"), "ES256"); /* the server's */
+    }
+}
+
+static void test_a_walk_is_told_step_by_step_without_its_secrets(void)
+{
+    struct stat status;
+    char output[PROGRAM_OUTPUT_SIZE];
+    char last[1024];
+
+    CU_ASSERT_TRUE_FATAL(start());
+    const struct program_result *result =
+        wallet(fixture.url, "--token-file", fixture.token_path, NULL);
+    CU_ASSERT_TRUE(program_ended(result, DONE, "holder did:key:zDn"));
+    CU_ASSERT_TRUE(
+        program_ended(result, DONE, "GET /.well-known/openid-credential-issuer ... 200\n"));
+    CU_ASSERT_TRUE(program_ended(result, DONE, "POST /api/v1/authorizations ... 201\n"));
+    CU_ASSERT_TRUE(program_ended(result, DONE, "/validate ... 200\n  code: 43 characters\n"));
+    CU_ASSERT_TRUE(program_ended(result, DONE, "POST /api/v1/tokens ... 201\n"));
+    (void)snprintf(output, sizeof(output), "%s", result->output);
+    CU_ASSERT_PTR_NULL(strstr(output, "eyJ"));
+    CU_ASSERT_EQUAL_FATAL(stat(fixture.token_path, &status), 0);
+    CU_ASSERT_EQUAL(status.st_mode & 07777, 0600);
+    CU_ASSERT_TRUE_FATAL(take_token());
+    (void)snprintf(last, sizeof(last), "token for %s, valid for 3600 s (ES256, kid ",
+                   member(fixture.claims, "sub"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(output, last));
+}
+
+static void test_a_wallet_with_a_key_has_the_same_did_each_time(void)
+{
+    EVP_PKEY *key = wallet_key_new("ES256K");
+    FILE *file = fopen(fixture.path, "w");
+    char first[DID_MAX + 1] = "";
+
+    CU_ASSERT_TRUE(file != NULL && PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) == 1);
+    EVP_PKEY_free(key);
+    CU_ASSERT_TRUE_FATAL(file != NULL && fclose(file) == 0 && start());
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_TRUE(program_ended(
+            wallet(fixture.url, "--key", fixture.path, "--token-file", fixture.token_path, NULL),
+            DONE, "holder did:key:zQ3s"));
+        CU_ASSERT_TRUE_FATAL(take_token());
+        CU_ASSERT_TRUE(i == 0 || strcmp(first, member(fixture.claims, "sub")) == 0);
+        (void)snprintf(first, sizeof(first), "%s", member(fixture.claims, "sub"));
+    }
+    CU_ASSERT_TRUE(program_ended(wallet(fixture.url, "--key", fixture.path, "--alg", "ES256", NULL),
+                                 USAGE, "is a key for ES256K, not for ES256"));
+}
+
+static void test_a_wallet_without_a_token_file_writes_none(void)
+{
+    CU_ASSERT_TRUE_FATAL(start());
+    CU_ASSERT_TRUE(program_ended(wallet(fixture.url, NULL), DONE, "token for did:key:"));
+    CU_ASSERT_NOT_EQUAL(access(fixture.token_path, F_OK), 0);
 }
 
 /* ---- servers that answer as no server should ---- */
@@ -281,6 +410,14 @@ static void test_a_walk_that_fails_leaves_no_token_file(void)
 int main(void)
 {
     CU_TestInfo tests[] = {
+        { "a wallet of every algorithm and method gets its token",
+          test_a_wallet_of_every_algorithm_and_method_gets_its_token },
+        { "a walk is told step by step without its secrets",
+          test_a_walk_is_told_step_by_step_without_its_secrets },
+        { "a wallet with a key has the same DID each time",
+          test_a_wallet_with_a_key_has_the_same_did_each_time },
+        { "a wallet without a token file writes none",
+          test_a_wallet_without_a_token_file_writes_none },
         { "a server that is not there is named", test_a_server_that_is_not_there_is_named },
         { "a server on a socket is reached", test_a_server_on_a_socket_is_reached },
         { "a proxy of the environment is not used", test_a_proxy_of_the_environment_is_not_used },
