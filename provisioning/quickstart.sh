@@ -13,7 +13,7 @@
 #                    any setting of issuerd.conf, as often as you like:
 #                    --set tokens.lifetime_s=600 --set "signer main.sessions=4"
 #                    (setenv is added to those that are there; every other setting is replaced)
-#   --serve          no exchange: leave the server in the foreground, its log on stderr
+#   --serve          no wallet, no exchange: leave the server in the foreground, its log on stderr
 #   --build-dir DIR  where to build (build, in the source tree)
 #   --no-install     leave the packages alone
 #   --help
@@ -380,7 +380,7 @@ stop_server() {
     say "issuerd stopped"
 }
 
-# --- the exchange. Codes, tokens and secrets go to curl on its stdin, never as an argument ---
+# --- the exchanges. Codes, tokens and secrets go to curl on its stdin, never as an argument ---
 
 # JSON with codes and tokens cut short, as they are secrets and a screen may be logged; the
 # numbers of public keys too, for the reader's sake.
@@ -410,30 +410,43 @@ field() { printf '%s' "$answer" | jq -er "$@"; }
 
 random_text() { head -c 16 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 
-exchange() {
+# The wallet keeps its code to itself, and writes its token where nobody else reads it.
+walk_wallet() {
+    local holder walked=yes
+    say "1. a wallet makes a DID, opens a request, proves that the DID is its own, trades the code"
+    "$build/issuerctl" wallet --url "$public" --token-file "$scratch/token" \
+        >"$scratch/wallet" 2>"$scratch/wallet.errors" || walked=no
+    sed 's/^/  /' "$scratch/wallet" >&3
+    if [ "$walked" = no ]; then
+        sed 's/^/    /' "$scratch/wallet.errors" >&2
+        die "the wallet got no token; see $dir/issuerd.log"
+    fi
+    holder=$(sed -n 's/^holder //p' "$scratch/wallet")
+    token=$(cat "$scratch/token")
+    rm -f "$scratch/token"
+
+    say "2. anyone verifies it: with jose, and the key that the server publishes"
+    verify_token "$holder"
+}
+
+exchange_approved() {
     local json=(-H 'content-type: application/json') holder body id grant
     holder=did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK # the did:key draft's example
 
-    say "1. a wallet opens an authorization request"
+    say "3. the other way: a request whose holder another system has authenticated"
     body=$(printf '{"state":"%s","nonce":"%s"}' "$(random_text)" "$(random_text)")
     call 201 POST "$public" /api/v1/authorizations "$body" "${json[@]}" --data-raw "$body"
     id=$(field .id)
 
-    say "2. the system that authenticated the holder approves it (admin listener, client secret)"
+    say "4. that system approves it (admin listener, client secret)"
     body="{\"holder_did\":\"$holder\"}"
     call 200 POST "$admin" "/api/v1/authorizations/$id/approve" "$body" "${json[@]}" -H @- \
         --data-raw "$body" < <(printf 'x-client-secret: ' && cat "$dir/client-secret")
     grant="{\"authorization_code\":\"$(field .code)\"}"
 
-    say "3. the wallet trades the code for a token"
+    say "5. the code is traded for a token, and refused the second time"
     call 201 POST "$public" /api/v1/tokens "$grant" "${json[@]}" --data-binary @- \
         < <(printf '%s' "$grant")
-    token=$(field .access_token)
-
-    say "4. anyone verifies it: with jose, and the key that the server publishes"
-    verify_token "$holder"
-
-    say "5. the same code again is refused"
     call 400 POST "$public" /api/v1/tokens "$grant" "${json[@]}" --data-binary @- \
         < <(printf '%s' "$grant")
 }
@@ -456,12 +469,15 @@ verify_token() { # verify_token HOLDER
 }
 
 say_next() {
-    local tests
+    local tests url=$public
     tests=$(printf '%q' "$root/tests/run.sh")
+    case $(ini_get "$conf" public listen) in *:0) url=URL ;; esac # another one each time
     cat >&3 <<END
 
 Next:
   start the same instance   $(printf '%q' "$build/issuerd") --config $(printf '%q' "$conf")
+  and be its wallet         $(printf '%q' "$build/issuerctl") wallet --url $(printf '%q' "$url")
+  and see its requests      $(printf '%q' "$build/issuerctl") --config $(printf '%q' "$conf") authorizations list
   its files                 $dir (issuerd.conf is yours to edit; issuerd.log)
   run the tests             $tests
   use your HSM              README.md: another [signer] uri, and its PIN file
@@ -497,7 +513,8 @@ main() {
         exec "$build/issuerd" --config "$conf" 3>&-
     fi
     start_server
-    exchange
+    walk_wallet
+    exchange_approved
     stop_server
     say_next
 }

@@ -26,9 +26,14 @@ quickstart() { # everything it says goes to out and err
 
 expect() { grep -qE -- "$1" "$place/$2" || fail "$2 lacks: $1"; }
 
-# The token is verified, and the code tried again refused.
+# The wallet proves that its DID is its own, its token is verified, and a code tried again refused.
 quickstart --port 0 --admin-port 0 || fail "the first run"
+expect '^  POST /api/v1/authorizations/[0-9a-f-]{36}/validate \.\.\. 200$' out
+expect '^    code: 43 characters$' out
 expect '^  verified$' out
+holder=$(sed -n 's/^  holder //p' out)
+case $holder in did:key:zDn*) ;; *) fail "the wallet's DID: $holder" ;; esac
+expect "^  claims .*\"sub\": ?\"$holder\"" out
 expect '^  400 \{' out
 
 # Secrets are for their owner, and nothing of them reached the screen or the log.
@@ -37,7 +42,7 @@ for secret in pin so-pin client-secret; do
     ! grep -rqF -f "an instance/$secret" out err "an instance/issuerd.log" "an instance/issuerd.conf" ||
         fail "$secret was shown"
 done
-! grep -qE 'eyJ[A-Za-z0-9_-]{20}' out err "an instance/issuerd.log" || fail "a token was shown"
+! grep -rqaE 'eyJ[A-Za-z0-9_-]{20}' out err "an instance" || fail "a token was shown, or is left behind"
 
 # The second run keeps token, key and secrets.
 cp "an instance/pin" pin
