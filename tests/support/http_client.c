@@ -13,11 +13,13 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "support/answers.h"
 
 enum { RECEIVED_MAX = 1024 * 1024 };
 
 struct http_client {
     int fd; /* -1: closed */
+    int port;
     struct http_reply reply;
     char *head; /* the reply's texts */
     char *body;
@@ -49,6 +51,7 @@ struct http_client *http_connect_from(const char *source, int port)
 {
     struct http_client *self = xcalloc(1, sizeof(*self));
 
+    self->port = port;
     self->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (self->fd >= 0 && (!bind_source(self->fd, source) || !connect_to(self->fd, port))) {
         release_fd(&self->fd);
@@ -233,7 +236,9 @@ const struct http_reply *http_request(struct http_client *self, const char *meth
         abort();
     }
     (void)http_send_text(self, request); /* who refuses early may have closed: read what it said */
-    return http_receive(self, method);
+    const struct http_reply *reply = http_receive(self, method);
+    answers_note(self->port, method, target, reply);
+    return reply;
 }
 
 const struct http_reply *http_post_json(struct http_client *self, const char *target,

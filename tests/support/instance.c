@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "support/answers.h"
 #include "support/uri.h"
 
 enum { PATH_LENGTH = 512, SETTINGS_MAX = 64, START_DEADLINE_S = 60 };
@@ -283,6 +284,7 @@ bool instance_start(struct instance *self)
         && sscanf(line, "issuerd ready: public http://127.0.0.1:%d admin http://127.0.0.1:%d",
                   &self->public_port, &self->admin_port)
                == 2) {
+        answers_note_server(self->public_port, self->admin_port);
         return true;
     }
     show_log(self);
