@@ -244,7 +244,6 @@ class Judge:
 
     def __init__(self, document):
         self.document = document
-        self.resolver = jsonschema.RefResolver.from_schema(document)
         self.counts = collections.Counter()
         self.patterns = [
             (re.compile(re.sub(r"\\{\w+\\}", "[^/]{1,63}", re.escape(path))), path)
@@ -265,7 +264,7 @@ class Judge:
         path = answer["target"].split("?")[0]
         template, operation = self.find(listener, answer["method"], path)
         status = answer["status"]
-        what = f"{answer['method']} {path} on {listener}: {status}"
+        what = f"{answer['method']} {template or path} on {listener}: {status}"
         if operation is not None:
             self.counts[operation["operationId"], status] += 1
             if check(str(status) in operation["responses"], f"{what}: not listed"):
@@ -298,8 +297,9 @@ class Judge:
         except ValueError as err:
             check(False, f"{what}: {err}")
             return
+        with_components = {**schema, "components": self.document["components"]}
         validator = jsonschema.Draft202012Validator(
-            schema, resolver=self.resolver, format_checker=jsonschema.FormatChecker())
+            with_components, format_checker=jsonschema.FormatChecker())
         for err in validator.iter_errors(body):
             check(False, f"{what}: {err.json_path}: {err.message}")
         if answer["status"] >= 400 and isinstance(body, dict):
