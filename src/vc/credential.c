@@ -135,9 +135,16 @@ static bool check_signature(const struct presentation_rules *rules, const struct
                     "the signature is not that of the key that kid names"));
 }
 
+static bool check_algorithm(const struct definition *definition, size_t descriptor,
+                            const struct jwt *credential, struct error *err)
+{
+    return definition_allows_algorithm(definition, descriptor, credential->algorithm)
+        || fail(err, ERROR_PRESENTATION, "alg is none that the definition's format allows");
+}
+
 bool credential_check(const struct presentation_rules *rules,
                       const struct presentation_request *request, const char *holder,
-                      struct definition *definition, size_t descriptor, const char *text,
+                      const struct definition *definition, size_t descriptor, const char *text,
                       struct error *err)
 {
     scoped(jwt_clear) struct jwt credential = { .header = NULL };
@@ -150,6 +157,7 @@ bool credential_check(const struct presentation_rules *rules,
     return find_trust(rules, json_text(credential.claims, "iss"), &trust, err)
         && check_types(trust, vc, err) && check_parties(&credential, vc, holder, err)
         && check_times(&credential, vc, request->now_s, err)
-        && definition_evaluate(definition, descriptor, credential.claims, err)
-        && check_signature(rules, &credential, request->now_ns, err);
+        && check_algorithm(definition, descriptor, &credential, err)
+        && check_signature(rules, &credential, request->now_ns, err)
+        && definition_evaluate(definition, descriptor, credential.claims, err);
 }

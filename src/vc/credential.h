@@ -12,5 +12,5 @@ bool credential_type_has(const cJSON *typed, const char *name);
  * descriptor. Fails with PRESENTATION, INVALID_REQUEST or RESOLVER_UNAVAILABLE. */
 MUST_CHECK bool credential_check(const struct presentation_rules *rules,
                                  const struct presentation_request *request, const char *holder,
-                                 struct definition *definition, size_t descriptor, const char *text,
-                                 struct error *err);
+                                 const struct definition *definition, size_t descriptor,
+                                 const char *text, struct error *err);

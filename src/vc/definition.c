@@ -1,6 +1,9 @@
+/*
+ * A definition is its JSON, checked member by member, and beside it what is compiled from it: the
+ * paths and filters of its fields. Names and constants are read from the JSON, which lives as long.
+ */
 #include "vc/definition.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,253 +12,250 @@
 #include "vc/evaluate.h"
 #include "vc/filter.h"
 #include "vc/json_path.h"
+#include "vc/member.h"
 
-enum { ID_MAX = 256, PLACE_SIZE = 200 };
+enum { ID_MAX = 256 };
+
+_Static_assert((int)DEFINITION_PATH_MAX == (int)JSON_PATH_MAX, "a path of the greatest length");
 
 struct field {
     struct json_path *paths[DEFINITION_PATHS_MAX];
     size_t path_count;
-    char first_path[DEFINITION_PATH_MAX + 1]; /* for messages */
-    struct filter *filter;                    /* NULL: any value */
-    bool is_optional;
+    struct filter *filter; /* NULL: any value */
+    bool optional;
 };
 
 struct descriptor {
-    char id[ID_MAX + 1];
+    const char *id;
+    unsigned algorithms; /* a bit for each enum jose_algorithm */
     struct field *fields;
     size_t field_count;
 };
 
 struct definition {
-    char id[ID_MAX + 1];
+    cJSON *json;
     struct descriptor descriptors[DEFINITION_DESCRIPTORS_MAX];
-    size_t count;
-    unsigned visits_left;
-    unsigned patterns_left;
+    size_t descriptor_count;
+    size_t patterns; /* bytes of them, for filter_parse() */
 };
 
 DEFINE_RELEASE(release_definition, struct definition, definition_free)
 
-/* ---- members ---- */
-
-/* Where something stands: "presentation_definition.input_descriptors[0]". */
-struct place {
-    char text[PLACE_SIZE];
-};
-
-static struct place member_of(const struct place *place, const char *name)
+static void clear_field(struct field *field)
 {
-    struct place inner;
-    (void)snprintf(inner.text, sizeof(inner.text), "%.150s.%.40s", place->text, name);
-    return inner;
-}
-
-static struct place item_of(const struct place *place, size_t index)
-{
-    struct place inner;
-    (void)snprintf(inner.text, sizeof(inner.text), "%.180s[%zu]", place->text, index);
-    return inner;
-}
-
-static bool refuse(struct error *err, const struct place *place, const char *what)
-{
-    return fail(err, ERROR_INVALID_REQUEST, "%s: %s", place->text, what);
-}
-
-enum member_type { MEMBER_TEXT, MEMBER_BOOLEAN, MEMBER_OBJECT, MEMBER_LIST };
-
-struct member {
-    const char *name;
-    enum member_type type;
-    bool required;
-};
-
-static bool has_type(const cJSON *value, enum member_type type)
-{
-    switch (type) {
-    case MEMBER_TEXT:
-        return cJSON_IsString(value);
-    case MEMBER_BOOLEAN:
-        return cJSON_IsBool(value);
-    case MEMBER_OBJECT:
-        return cJSON_IsObject(value);
-    case MEMBER_LIST:
-        return cJSON_IsArray(value);
+    for (size_t i = 0; i < field->path_count; i++) {
+        json_path_free(field->paths[i]);
     }
-    return false;
+    if (field->filter != NULL) {
+        filter_free(field->filter);
+    }
 }
 
-static bool check_member(const cJSON *value, const struct member *members, size_t count,
-                         const struct place *place, struct error *err)
+void definition_free(struct definition *definition)
 {
-    static const char *const wanted[] = { [MEMBER_TEXT] = "must be text",
-                                          [MEMBER_BOOLEAN] = "must be true or false",
-                                          [MEMBER_OBJECT] = "must be an object",
-                                          [MEMBER_LIST] = "must be a list" };
-    const struct place here = member_of(place, value->string);
-
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(members[i].name, value->string) == 0) {
-            return has_type(value, members[i].type) || refuse(err, &here, wanted[members[i].type]);
+    for (size_t i = 0; i < definition->descriptor_count; i++) {
+        struct descriptor *descriptor = &definition->descriptors[i];
+        for (size_t j = 0; j < descriptor->field_count; j++) {
+            clear_field(&descriptor->fields[j]);
         }
+        free(descriptor->fields);
     }
-    return refuse(err, &here, "cannot be evaluated here");
+    cJSON_Delete(definition->json);
+    free(definition);
 }
 
-/* What is not among the members is refused: it may change what the definition means. */
-static bool check_members(const cJSON *object, const struct member *members, size_t count,
-                          const struct place *place, struct error *err)
+const char *definition_id(const struct definition *definition)
 {
-    const cJSON *value = NULL;
+    return json_text(definition->json, "id");
+}
 
-    if (!cJSON_IsObject(object)) {
-        return refuse(err, place, "must be an object");
+size_t definition_descriptor_count(const struct definition *definition)
+{
+    return definition->descriptor_count;
+}
+
+const char *definition_descriptor_id(const struct definition *definition, size_t index)
+{
+    return definition->descriptors[index].id;
+}
+
+static const cJSON *member(const cJSON *object, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+static bool has_at_most(const cJSON *array, size_t max, const struct place *place,
+                        struct error *err)
+{
+    return (size_t)cJSON_GetArraySize(array) <= max || fail_at(place, err, "more than %zu", max);
+}
+
+/* ---- formats (PE 2.0, 9) ---- */
+
+static const struct {
+    const char *name;
+    enum jose_algorithm algorithm;
+} algorithms[] = {
+    { "ES256", JOSE_ES256 },     { "ES384", JOSE_ES384 },   { "ES256K", JOSE_ES256K },
+    { "Ed25519", JOSE_ED25519 }, { "EdDSA", JOSE_ED25519 },
+};
+
+static unsigned bit(enum jose_algorithm algorithm)
+{
+    return 1U << (unsigned)algorithm;
+}
+
+/* Those of the list that a credential is accepted with; without a list, all of them. */
+static unsigned algorithms_named(const cJSON *list)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < COUNT_OF(algorithms); i++) {
+        const cJSON *name = NULL;
+        bool named = list == NULL;
+        cJSON_ArrayForEach(name, list)
+        {
+            named = named || strcmp(name->valuestring, algorithms[i].name) == 0;
+        }
+        bits |= named ? bit(algorithms[i].algorithm) : 0;
     }
-    cJSON_ArrayForEach(value, object)
+    return bits;
+}
+
+static bool parse_jwt_format(const cJSON *format, const struct place *place, unsigned *bits,
+                             struct error *err)
+{
+    static const struct member_rule rules[] = { { "alg", MEMBER_ARRAY, false } };
+    const struct place alg_place = { place, "alg", 0, 0 };
+    const cJSON *name = NULL;
+    size_t index = 0;
+
+    if (!members_check(format, rules, COUNT_OF(rules), place, err)) {
+        return false;
+    }
+    const cJSON *list = member(format, "alg");
+    cJSON_ArrayForEach(name, list)
     {
-        if (!check_member(value, members, count, place, err)) {
+        const struct place at = { &alg_place, NULL, index++, 0 };
+        if (!member_has_type(name, MEMBER_TEXT, &at, err)) {
             return false;
         }
     }
-    for (size_t i = 0; i < count; i++) {
-        if (members[i].required
-            && cJSON_GetObjectItemCaseSensitive(object, members[i].name) == NULL) {
-            const struct place here = member_of(place, members[i].name);
-            return refuse(err, &here, "is missing");
-        }
-    }
+    *bits |= algorithms_named(list);
     return true;
 }
 
-static bool read_id(const cJSON *object, const struct place *place, char id_out[static ID_MAX + 1],
-                    struct error *err)
+static bool is_jwt_vc(const char *format)
 {
-    const char *id = json_text(object, "id");
-    const struct place here = member_of(place, "id");
+    return strcmp(format, "jwt_vc") == 0 || strcmp(format, "jwt_vc_json") == 0;
+}
 
-    if (id[0] == '\0' || strlen(id) > ID_MAX) {
-        return refuse(err, &here, "must have 1 to 256 bytes");
+/* Leaves in *bits the algorithms that the format allows too. Other formats may stand beside JWT VCs:
+ * a credential in them is not accepted here, so what they ask for does not matter. */
+static bool parse_format(const cJSON *object, const struct place *outer, unsigned *bits,
+                         struct error *err)
+{
+    const struct place place = { outer, "format", 0, 0 };
+    const cJSON *formats = member(object, "format");
+    const cJSON *format = NULL;
+    unsigned allowed = 0;
+
+    if (formats == NULL) {
+        return true;
     }
-    memcpy(id_out, id, strlen(id) + 1);
-    return true;
-}
-
-static bool check_size(const cJSON *list, size_t most, const struct place *place, struct error *err)
-{
-    return cJSON_GetArraySize(list) <= (int)most
-        || fail(err, ERROR_INVALID_REQUEST, "%s: %zu is the limit", place->text, most);
-}
-
-/* ---- formats ---- */
-
-/* Clause 5, `format`: among the algorithms, if they are named, must be one that is verified here. */
-static bool has_algorithm(const cJSON *format)
-{
-    static const char *const ours[] = { "ES256", "ES384", "ES256K", "Ed25519", "EdDSA" };
-    const cJSON *algs = cJSON_GetObjectItemCaseSensitive(format, "alg");
-    const cJSON *alg = NULL;
-
-    cJSON_ArrayForEach(alg, algs)
+    cJSON_ArrayForEach(format, formats)
     {
-        for (size_t i = 0; cJSON_IsString(alg) && i < COUNT_OF(ours); i++) {
-            if (strcmp(alg->valuestring, ours[i]) == 0) {
-                return true;
-            }
+        const struct place at = { &place, format->string, 0, 0 };
+        if (!member_has_type(format, MEMBER_OBJECT, &at, err)
+            || (is_jwt_vc(format->string) && !parse_jwt_format(format, &at, &allowed, err))) {
+            return false;
         }
     }
-    return algs == NULL;
-}
-
-static bool check_format(const cJSON *object, const struct place *place, struct error *err)
-{
-    const cJSON *formats = cJSON_GetObjectItemCaseSensitive(object, "format");
-    const cJSON *jwt_vc = cJSON_GetObjectItemCaseSensitive(formats, "jwt_vc");
-    const struct place here = member_of(place, "format");
-
-    if (jwt_vc == NULL) {
-        jwt_vc = cJSON_GetObjectItemCaseSensitive(formats, "jwt_vc_json");
-    }
-    return formats == NULL || (cJSON_IsObject(jwt_vc) && has_algorithm(jwt_vc))
-        || refuse(err, &here,
-                  "must allow jwt_vc or jwt_vc_json with ES256, ES384, ES256K, Ed25519 or EdDSA");
+    *bits &= allowed;
+    return *bits != 0
+        || fail_at(&place, err,
+                   "must allow jwt_vc or jwt_vc_json, with ES256, ES384, ES256K or Ed25519");
 }
 
 /* ---- fields ---- */
 
-static bool read_path(struct field *field, const cJSON *path, const struct place *place,
-                      struct error *err)
+static bool parse_path(const cJSON *path, const struct place *place, struct field *field,
+                       struct error *err)
 {
-    if (!cJSON_IsString(path)) {
-        return refuse(err, place, "must be text");
+    size_t stop = 0;
+
+    if (!member_has_type(path, MEMBER_TEXT, place, err)) {
+        return false;
     }
-    if (!json_path_parse(path->valuestring, &field->paths[field->path_count], err)) {
-        return error_context(err, "%s", place->text);
+    if (!json_path_parse(path->valuestring, &field->paths[field->path_count], &stop)) {
+        return fail_at(place, err, "no JSONPath that can be evaluated here, from byte %zu on",
+                       stop);
     }
-    if (field->path_count++ == 0) {
-        (void)snprintf(field->first_path, sizeof(field->first_path), "%s", path->valuestring);
-    }
+    field->path_count++;
     return true;
 }
 
-static bool read_paths(struct field *field, const cJSON *paths, const struct place *place,
-                       struct error *err)
+static bool parse_paths(const cJSON *paths, const struct place *outer, struct field *field,
+                        struct error *err)
 {
+    const struct place place = { outer, "path", 0, 0 };
     const cJSON *path = NULL;
 
-    if (paths->child == NULL) {
-        return refuse(err, place, "must have a path");
-    }
-    if (!check_size(paths, DEFINITION_PATHS_MAX, place, err)) {
+    if (!has_at_most(paths, DEFINITION_PATHS_MAX, &place, err)) {
         return false;
     }
     cJSON_ArrayForEach(path, paths)
     {
-        const struct place here = item_of(place, field->path_count);
-        if (!read_path(field, path, &here, err)) {
+        const struct place at = { &place, NULL, field->path_count, 0 };
+        if (!parse_path(path, &at, field, err)) {
             return false;
         }
     }
-    return true;
+    return field->path_count > 0 || fail_at(&place, err, "must not be empty");
 }
 
-static bool read_field(struct field *field, const cJSON *object, const struct place *place,
-                       struct error *err)
+static bool parse_filter(const cJSON *filter, const struct place *outer, size_t *patterns,
+                         struct field *field, struct error *err)
 {
-    static const struct member members[] = {
-        { "path", MEMBER_LIST, true },
-        { "id", MEMBER_TEXT, false },
-        { "name", MEMBER_TEXT, false },
-        { "purpose", MEMBER_TEXT, false },
-        { "filter", MEMBER_OBJECT, false },
-        { "optional", MEMBER_BOOLEAN, false },
-        { "intent_to_retain", MEMBER_BOOLEAN, false }, /* nothing of a credential is kept */
-    };
-    const struct place path = member_of(place, "path");
-    const struct place filter = member_of(place, "filter");
+    const struct place place = { outer, "filter", 0, 0 };
+    return filter == NULL || filter_parse(filter, &place, patterns, &field->filter, err);
+}
 
-    if (!check_members(object, members, COUNT_OF(members), place, err)) {
+static const struct member_rule field_rules[] = {
+    { "path", MEMBER_ARRAY, true },
+    { "id", MEMBER_TEXT, false },
+    { "name", MEMBER_TEXT, false },
+    { "purpose", MEMBER_TEXT, false },
+    { "filter", MEMBER_OBJECT, false },
+    { "optional", MEMBER_BOOLEAN, false },
+    { "intent_to_retain", MEMBER_BOOLEAN, false }, /* nothing of a credential is stored */
+};
+
+static bool parse_field(const cJSON *json, const struct place *place, size_t *patterns,
+                        struct field *field, struct error *err)
+{
+    if (!members_check(json, field_rules, COUNT_OF(field_rules), place, err)) {
         return false;
     }
-    field->is_optional = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, "optional"));
-    const cJSON *schema = cJSON_GetObjectItemCaseSensitive(object, "filter");
-    return read_paths(field, cJSON_GetObjectItemCaseSensitive(object, "path"), &path, err)
-        && (schema == NULL || filter_parse(schema, filter.text, &field->filter, err));
+    field->optional = cJSON_IsTrue(member(json, "optional"));
+    return parse_paths(member(json, "path"), place, field, err)
+        && parse_filter(member(json, "filter"), place, patterns, field, err);
 }
 
-static bool read_fields(struct descriptor *descriptor, const cJSON *fields,
-                        const struct place *place, struct error *err)
+static bool parse_fields(const cJSON *fields, const struct place *outer, size_t *patterns,
+                         struct descriptor *descriptor, struct error *err)
 {
+    const struct place place = { outer, "fields", 0, 0 };
     const cJSON *field = NULL;
 
-    if (!check_size(fields, DEFINITION_FIELDS_MAX, place, err)) {
+    if (!has_at_most(fields, DEFINITION_FIELDS_MAX, &place, err)) {
         return false;
     }
-    descriptor->fields =
-        xcalloc((size_t)cJSON_GetArraySize(fields) + 1, sizeof(*descriptor->fields));
+    descriptor->fields = xcalloc(DEFINITION_FIELDS_MAX, sizeof(struct field));
     cJSON_ArrayForEach(field, fields)
     {
-        const struct place here = item_of(place, descriptor->field_count);
-        if (!read_field(&descriptor->fields[descriptor->field_count++], field, &here, err)) {
+        const struct place at = { &place, NULL, descriptor->field_count, 0 };
+        if (!parse_field(field, &at, patterns, &descriptor->fields[descriptor->field_count++],
+                         err)) {
             return false;
         }
     }
@@ -264,186 +264,180 @@ static bool read_fields(struct descriptor *descriptor, const cJSON *fields,
 
 /* ---- descriptors ---- */
 
-static bool read_constraints(struct descriptor *descriptor, const cJSON *constraints,
-                             const struct place *place, struct error *err)
-{
-    static const struct member members[] = { { "fields", MEMBER_LIST, false },
-                                             { "limit_disclosure", MEMBER_TEXT, false } };
-    const struct place fields = member_of(place, "fields");
-    const struct place limit = member_of(place, "limit_disclosure");
+static const struct member_rule constraints_rules[] = {
+    { "fields", MEMBER_ARRAY, false },
+    { "limit_disclosure", MEMBER_TEXT, false },
+};
 
-    if (!check_members(constraints, members, COUNT_OF(members), place, err)) {
-        return false;
-    }
-    const char *disclosure = json_text(constraints, "limit_disclosure");
-    if (disclosure != NULL && strcmp(disclosure, "preferred") != 0) {
-        return refuse(err, &limit, "can only be preferred: a JWT VC shows all that it has");
-    }
-    return read_fields(descriptor, cJSON_GetObjectItemCaseSensitive(constraints, "fields"), &fields,
-                       err);
+/* A JWT VC discloses all of itself. */
+static bool check_limit_disclosure(const cJSON *constraints, const struct place *outer,
+                                   struct error *err)
+{
+    const struct place place = { outer, "limit_disclosure", 0, 0 };
+    const char *limit = json_text(constraints, "limit_disclosure");
+    return limit == NULL || strcmp(limit, "preferred") == 0
+        || fail_at(&place, err, "a JWT credential cannot be limited: only \"preferred\" is taken");
 }
 
-static bool read_descriptor(struct definition *self, const cJSON *object, const struct place *place,
-                            struct error *err)
+static bool parse_constraints(const cJSON *constraints, const struct place *outer, size_t *patterns,
+                              struct descriptor *descriptor, struct error *err)
 {
-    static const struct member members[] = {
-        { "id", MEMBER_TEXT, true },
-        { "name", MEMBER_TEXT, false },
-        { "purpose", MEMBER_TEXT, false },
-        { "format", MEMBER_OBJECT, false },
-        { "constraints", MEMBER_OBJECT, true },
-    };
-    struct descriptor *descriptor = &self->descriptors[self->count++];
-    const struct place constraints = member_of(place, "constraints");
+    const struct place place = { outer, "constraints", 0, 0 };
 
-    if (!check_members(object, members, COUNT_OF(members), place, err)
-        || !read_id(object, place, descriptor->id, err) || !check_format(object, place, err)) {
-        return false;
+    if (constraints == NULL) {
+        return true;
     }
-    for (size_t i = 0; i + 1 < self->count; i++) {
-        if (strcmp(self->descriptors[i].id, descriptor->id) == 0) {
-            const struct place here = member_of(place, "id");
-            return refuse(err, &here, "another descriptor has it");
+    return members_check(constraints, constraints_rules, COUNT_OF(constraints_rules), &place, err)
+        && check_limit_disclosure(constraints, &place, err)
+        && parse_fields(member(constraints, "fields"), &place, patterns, descriptor, err);
+}
+
+static bool is_new_id(const struct definition *definition, const char *id,
+                      const struct place *outer, struct error *err)
+{
+    const struct place place = { outer, "id", 0, 0 };
+    for (size_t i = 0; i < definition->descriptor_count; i++) {
+        if (strcmp(definition->descriptors[i].id, id) == 0) {
+            return fail_at(&place, err, "that of another input descriptor");
         }
     }
-    return read_constraints(descriptor, cJSON_GetObjectItemCaseSensitive(object, "constraints"),
-                            &constraints, err);
+    return true;
 }
 
-static bool read_descriptors(struct definition *self, const cJSON *descriptors,
-                             const struct place *place, struct error *err)
-{
-    const cJSON *descriptor = NULL;
+static const struct member_rule descriptor_rules[] = {
+    { "id", MEMBER_TEXT, true },
+    { "name", MEMBER_TEXT, false },
+    { "purpose", MEMBER_TEXT, false },
+    { "format", MEMBER_OBJECT, false },
+    { "constraints", MEMBER_OBJECT, false },
+};
 
-    if (!check_size(descriptors, DEFINITION_DESCRIPTORS_MAX, place, err)) {
+static bool parse_descriptor(const cJSON *json, const struct place *place, unsigned allowed,
+                             struct definition *definition, struct error *err)
+{
+    if (!members_check(json, descriptor_rules, COUNT_OF(descriptor_rules), place, err)
+        || !member_is_name(json, "id", ID_MAX, place, err)
+        || !is_new_id(definition, json_text(json, "id"), place, err)) {
         return false;
     }
-    cJSON_ArrayForEach(descriptor, descriptors)
+    struct descriptor *descriptor = &definition->descriptors[definition->descriptor_count++];
+    descriptor->id = json_text(json, "id");
+    descriptor->algorithms = allowed;
+    return parse_format(json, place, &descriptor->algorithms, err)
+        && parse_constraints(member(json, "constraints"), place, &definition->patterns, descriptor,
+                             err);
+}
+
+static bool parse_descriptors(const struct place *outer, unsigned allowed,
+                              struct definition *definition, struct error *err)
+{
+    const struct place place = { outer, "input_descriptors", 0, 0 };
+    const cJSON *descriptors = member(definition->json, "input_descriptors");
+    const cJSON *one = NULL;
+
+    if (!has_at_most(descriptors, DEFINITION_DESCRIPTORS_MAX, &place, err)) {
+        return false;
+    }
+    cJSON_ArrayForEach(one, descriptors)
     {
-        const struct place here = item_of(place, self->count);
-        if (!read_descriptor(self, descriptor, &here, err)) {
+        const struct place at = { &place, NULL, definition->descriptor_count, 0 };
+        if (!parse_descriptor(one, &at, allowed, definition, err)) {
             return false;
         }
     }
     return true;
 }
 
-static bool read_definition(struct definition *self, const cJSON *object, struct error *err)
-{
-    static const struct member members[] = {
-        { "id", MEMBER_TEXT, true },
-        { "name", MEMBER_TEXT, false },
-        { "purpose", MEMBER_TEXT, false },
-        { "format", MEMBER_OBJECT, false },
-        { "input_descriptors", MEMBER_LIST, false },
-    };
-    const struct place place = { "presentation_definition" };
-    const struct place descriptors = member_of(&place, "input_descriptors");
-
-    return check_members(object, members, COUNT_OF(members), &place, err)
-        && read_id(object, &place, self->id, err)
-        && read_descriptors(self, cJSON_GetObjectItemCaseSensitive(object, "input_descriptors"),
-                            &descriptors, err)
-        && (self->count == 0 || check_format(object, &place, err));
-}
+static const struct member_rule definition_rules[] = {
+    { "id", MEMBER_TEXT, true },
+    { "name", MEMBER_TEXT, false },
+    { "purpose", MEMBER_TEXT, false },
+    { "format", MEMBER_OBJECT, false },
+    { "input_descriptors", MEMBER_ARRAY, false },
+};
 
 bool definition_parse(const char *json, struct definition **definition_out, struct error *err)
 {
-    scoped(release_cjson) cJSON *object = NULL;
-    scoped(release_definition) struct definition *self = xcalloc(1, sizeof(*self));
+    static const struct place place = { NULL, "presentation_definition", 0, ERROR_INVALID_REQUEST };
+    scoped(release_definition) struct definition *definition = xcalloc(1, sizeof(*definition));
+    unsigned allowed = algorithms_named(NULL);
 
-    self->visits_left = EVALUATION_VISITS_MAX;
-    self->patterns_left = EVALUATION_PATTERNS_MAX;
-    if (!json_parse_object(json, strlen(json), &object, err)) {
+    if (!json_parse_object(json, strlen(json), &definition->json, err)) {
         return error_context(err, "presentation_definition");
     }
-    if (!read_definition(self, object, err)) {
+    if (!members_check(definition->json, definition_rules, COUNT_OF(definition_rules), &place, err)
+        || !member_is_name(definition->json, "id", ID_MAX, &place, err)
+        || !parse_format(definition->json, &place, &allowed, err)
+        || !parse_descriptors(&place, allowed, definition, err)) {
         return false;
     }
-    *definition_out = take(self);
+    *definition_out = take(definition);
     return true;
 }
 
-static void free_field(struct field *field)
-{
-    for (size_t i = 0; i < COUNT_OF(field->paths); i++) {
-        json_path_free(field->paths[i]);
-    }
-    filter_free(field->filter);
-}
+/* ---- whether a credential satisfies ---- */
 
-void definition_free(struct definition *definition)
-{
-    if (definition == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < definition->count; i++) {
-        struct descriptor *descriptor = &definition->descriptors[i];
-        for (size_t j = 0; j < descriptor->field_count; j++) {
-            free_field(&descriptor->fields[j]);
-        }
-        free(descriptor->fields);
-    }
-    free(definition);
-}
-
-const char *definition_id(const struct definition *definition)
-{
-    return definition->id;
-}
-
-size_t definition_descriptor_count(const struct definition *definition)
-{
-    return definition->count;
-}
-
-const char *definition_descriptor_id(const struct definition *definition, size_t index)
-{
-    return definition->descriptors[index].id;
-}
-
-/* ---- evaluate ---- */
-
-struct search {
-    struct definition *definition;
-    const struct field *field;
+struct trial {
+    const struct filter *filter;
+    struct effort *effort;
 };
 
-static bool is_satisfied_by(const cJSON *node, void *context)
+static bool is_accepted(const cJSON *node, void *context)
 {
-    const struct search *search = context;
-    return search->field->filter == NULL
-        || filter_matches(search->field->filter, node, &search->definition->patterns_left);
+    const struct trial *trial = context;
+    return trial->filter == NULL || filter_holds(trial->filter, node, trial->effort);
 }
 
-static bool is_satisfied(struct definition *self, const struct field *field, const cJSON *claims)
+static bool is_satisfied(const struct field *field, const cJSON *claims, struct effort *effort)
 {
-    const cJSON *const roots[] = { claims, cJSON_GetObjectItemCaseSensitive(claims, "vc") };
-    struct search search = { .definition = self, .field = field };
+    const cJSON *vc = member(claims, "vc");
+    struct trial trial = { field->filter, effort };
 
     for (size_t i = 0; i < field->path_count; i++) {
-        for (size_t j = 0; j < COUNT_OF(roots); j++) {
-            if (roots[j] != NULL
-                && json_path_select(field->paths[i], roots[j], is_satisfied_by, &search,
-                                    &self->visits_left)) {
-                return true;
-            }
+        if (json_path_find(field->paths[i], claims, is_accepted, &trial, effort)
+            || (vc != NULL && json_path_find(field->paths[i], vc, is_accepted, &trial, effort))) {
+            return true;
         }
     }
     return false;
 }
 
-bool definition_evaluate(struct definition *definition, size_t index, const cJSON *claims,
+static bool fail_field(const struct definition *definition, size_t index, size_t field_index,
+                       bool spent, struct error *err)
+{
+    const struct place root = { NULL, "presentation_definition", 0, ERROR_PRESENTATION };
+    const struct place list = { &root, "input_descriptors", 0, 0 };
+    const struct place descriptor = { &list, NULL, index, 0 };
+    const struct place constraints = { &descriptor, "constraints", 0, 0 };
+    const struct place fields = { &constraints, "fields", 0, 0 };
+    const struct place field = { &fields, NULL, field_index, 0 };
+    const cJSON *json =
+        cJSON_GetArrayItem(member(definition->json, "input_descriptors"), (int)index);
+    const cJSON *field_json =
+        cJSON_GetArrayItem(member(member(json, "constraints"), "fields"), (int)field_index);
+    const char *path = cJSON_GetStringValue(member(field_json, "path")->child);
+
+    return spent ? fail_at(&field, err, "takes too long to evaluate in the credential")
+                 : fail_at(&field, err, "the credential has no such value at %s", shown(path).text);
+}
+
+bool definition_evaluate(const struct definition *definition, size_t index, const cJSON *claims,
                          struct error *err)
 {
     const struct descriptor *descriptor = &definition->descriptors[index];
+    struct effort effort = { EFFORT_MAX };
 
     for (size_t i = 0; i < descriptor->field_count; i++) {
         const struct field *field = &descriptor->fields[i];
-        if (!field->is_optional && !is_satisfied(definition, field, claims)) {
-            return fail(err, ERROR_PRESENTATION, "%.100s is not what the definition asks for",
-                        field->first_path);
+        if (!field->optional && !is_satisfied(field, claims, &effort)) {
+            return fail_field(definition, index, i, effort_is_spent(&effort), err);
         }
     }
     return true;
+}
+
+bool definition_allows_algorithm(const struct definition *definition, size_t index,
+                                 enum jose_algorithm algorithm)
+{
+    return (definition->descriptors[index].algorithms & bit(algorithm)) != 0;
 }

@@ -1,19 +1,20 @@
 /* What presentation.c asks of a definition and of a submission: over cJSON, inside this folder. */
 #pragma once
 
+#include "jose/algorithm.h"
 #include "vc/definition.h"
 
 #include <cjson/cJSON.h>
 
-enum { EVALUATION_VISITS_MAX = 16384, EVALUATION_PATTERNS_MAX = 128 };
-
 /* True if the credential, the payload of a JWT VC, satisfies every field of the descriptor that is
- * not optional. A path is tried on the payload, then on its `vc` member. All evaluations of one
- * definition together look at EVALUATION_VISITS_MAX values and try EVALUATION_PATTERNS_MAX patterns,
- * and find nothing more then. Fails with PRESENTATION, naming the path, never a value of the
- * credential. */
-MUST_CHECK bool definition_evaluate(struct definition *definition, size_t index,
+ * not optional. A path is tried on the payload, then on its `vc` member. Fails with PRESENTATION,
+ * naming descriptor and path, never a value of the credential. */
+MUST_CHECK bool definition_evaluate(const struct definition *definition, size_t index,
                                     const cJSON *claims, struct error *err);
+
+/* Whether the formats of the definition and of the descriptor allow a JWT VC of that algorithm. */
+bool definition_allows_algorithm(const struct definition *definition, size_t index,
+                                 enum jose_algorithm algorithm);
 
 /* Reads a presentation_submission (clause 6) and finds for each descriptor of the definition, by
  * its index, the credential inside the presentation's payload `claims`: *credentials_out[i] is a

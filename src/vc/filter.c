@@ -1,326 +1,351 @@
-#define PCRE2_CODE_UNIT_WIDTH 8
-
+/*
+ * `pattern` is an ECMA-262 expression with Unicode, searched anywhere (JSON Schema Core 6.4, and
+ * 6.3.3), here by PCRE2 with the options that make it read and match as ECMA-262 does: a dollar is
+ * the very end, \u and \x are code points, [] is empty.
+ *
+ * Expressions come from anyone. PCRE2's match limit starts anew at each byte of the subject (16 KB of
+ * "a" took [^b]*(?:c|d) 3.5 s with a limit of 40000), and one item that repeats scans the whole rest
+ * uncounted. So a callout before every item takes from the effort, by what the item could scan; the
+ * limits only stand behind it.
+ */
 #include "vc/filter.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
 #include "base/memory.h"
+#include "vc/definition.h"
 
 enum {
-    MATCH_STEPS_MAX = 5000,
-    MATCH_DEPTH_MAX = 1000,
-    MATCH_HEAP_KIB_MAX = 1024,
-    NESTED_PARENTHESES_MAX = 16,
-    PLACE_SIZE = 256,
+    SCAN_UNIT = 64, /* bytes that one item may scan for one step of effort */
+    HEAP_MAX_KIB = 4096,
 };
 
+/* The types of JSON Schema, by cJSON's bits; cJSON has no integers. */
+enum { TYPE_INTEGER = 0x100 };
+
 struct filter {
-    unsigned types; /* bits of type_names; 0: any */
-    cJSON *constant;
-    cJSON *choices; /* an array */
+    int types; /* 0: any */
+    const cJSON *constant;
+    const cJSON *one_of;
+    const cJSON *minimum;
+    const cJSON *maximum;
     pcre2_code *pattern;
-    double minimum; /* -INFINITY: none */
-    double maximum;
-    bool is_number;
     struct filter *contains;
 };
 
 DEFINE_RELEASE(release_filter, struct filter, filter_free)
-
-/* ---- types ---- */
-
-static bool is_integer(const cJSON *value)
-{
-    return cJSON_IsNumber(value) && floor(value->valuedouble) >= value->valuedouble;
-}
-
-static bool is_string(const cJSON *value)
-{
-    return cJSON_IsString(value);
-}
-
-static bool is_number(const cJSON *value)
-{
-    return cJSON_IsNumber(value);
-}
-
-static bool is_boolean(const cJSON *value)
-{
-    return cJSON_IsBool(value);
-}
-
-static bool is_array(const cJSON *value)
-{
-    return cJSON_IsArray(value);
-}
-
-static bool is_object(const cJSON *value)
-{
-    return cJSON_IsObject(value);
-}
-
-static bool is_null(const cJSON *value)
-{
-    return cJSON_IsNull(value);
-}
-
-static const struct type {
-    const char *name;
-    bool (*matches)(const cJSON *value);
-} types[] = {
-    { "string", is_string },   { "number", is_number }, { "integer", is_integer },
-    { "boolean", is_boolean }, { "array", is_array },   { "object", is_object },
-    { "null", is_null },
-};
-
-static bool add_type(struct filter *self, const cJSON *name)
-{
-    for (size_t i = 0; cJSON_IsString(name) && i < COUNT_OF(types); i++) {
-        if (strcmp(types[i].name, name->valuestring) == 0) {
-            self->types |= 1U << i;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool has_type(const struct filter *self, const cJSON *value)
-{
-    for (size_t i = 0; i < COUNT_OF(types); i++) {
-        if ((self->types & 1U << i) != 0 && types[i].matches(value)) {
-            return true;
-        }
-    }
-    return self->types == 0;
-}
-
-/* ---- keywords ---- */
-
-/* True if the value is good for the keyword. */
-typedef bool keyword_fn(struct filter *self, const cJSON *value, const char *place, int depth,
-                        struct error *err);
-
-static bool refuse(struct error *err, const char *place, const char *what)
-{
-    return fail(err, ERROR_INVALID_REQUEST, "%s: %s", place, what);
-}
-
-static bool parse_at(const cJSON *schema, const char *place, int depth, struct filter **filter_out,
-                     struct error *err);
-
-static bool read_type(struct filter *self, const cJSON *value, const char *place, int depth,
-                      struct error *err)
-{
-    const cJSON *one = NULL;
-    bool good = cJSON_IsArray(value) ? value->child != NULL : add_type(self, value);
-
-    (void)depth;
-    cJSON_ArrayForEach(one, value)
-    {
-        good = good && add_type(self, one);
-    }
-    return good || refuse(err, place, "must be a type of JSON Schema, or a list of them");
-}
-
-static bool read_const(struct filter *self, const cJSON *value, const char *place, int depth,
-                       struct error *err)
-{
-    (void)place, (void)depth, (void)err;
-    self->constant = cJSON_Duplicate(value, true);
-    return true;
-}
-
-static bool read_enum(struct filter *self, const cJSON *value, const char *place, int depth,
-                      struct error *err)
-{
-    (void)depth;
-    if (!cJSON_IsArray(value) || value->child == NULL) {
-        return refuse(err, place, "must be a list of values");
-    }
-    self->choices = cJSON_Duplicate(value, true);
-    return true;
-}
-
-static pcre2_code *compile(const char *pattern)
-{
-    /* As ECMA-262 has it: \u and \x, $ at the very end only, a group that took no part is empty. */
-    const uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_ALT_BSUX
-                           | PCRE2_DOLLAR_ENDONLY | PCRE2_MATCH_UNSET_BACKREF;
-    pcre2_compile_context *context = pcre2_compile_context_create(NULL);
-    int error = 0;
-    PCRE2_SIZE offset = 0;
-
-    (void)pcre2_set_parens_nest_limit(context, NESTED_PARENTHESES_MAX);
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, options, &error,
-                                     &offset, context);
-    pcre2_compile_context_free(context);
-    return code;
-}
-
-static bool read_pattern(struct filter *self, const cJSON *value, const char *place, int depth,
-                         struct error *err)
-{
-    (void)depth;
-    if (!cJSON_IsString(value) || strlen(value->valuestring) > FILTER_PATTERN_MAX) {
-        return fail(err, ERROR_INVALID_REQUEST, "%s: must be text of at most %d bytes", place,
-                    FILTER_PATTERN_MAX);
-    }
-    self->pattern = compile(value->valuestring);
-    return self->pattern != NULL || refuse(err, place, "is no regular expression");
-}
-
-static bool read_minimum(struct filter *self, const cJSON *value, const char *place, int depth,
-                         struct error *err)
-{
-    (void)depth;
-    self->minimum = cJSON_GetNumberValue(value);
-    self->is_number = true;
-    return cJSON_IsNumber(value) || refuse(err, place, "must be a number");
-}
-
-static bool read_maximum(struct filter *self, const cJSON *value, const char *place, int depth,
-                         struct error *err)
-{
-    (void)depth;
-    self->maximum = cJSON_GetNumberValue(value);
-    self->is_number = true;
-    return cJSON_IsNumber(value) || refuse(err, place, "must be a number");
-}
-
-static bool read_contains(struct filter *self, const cJSON *value, const char *place, int depth,
-                          struct error *err)
-{
-    return parse_at(value, place, depth + 1, &self->contains, err);
-}
-
-static bool read_words(struct filter *self, const cJSON *value, const char *place, int depth,
-                       struct error *err)
-{
-    (void)self, (void)value, (void)place, (void)depth, (void)err;
-    return true;
-}
-
-static const struct keyword {
-    const char *name;
-    keyword_fn *read;
-} keywords[] = {
-    { "type", read_type },
-    { "const", read_const },
-    { "enum", read_enum },
-    { "pattern", read_pattern },
-    { "minimum", read_minimum },
-    { "maximum", read_maximum },
-    { "contains", read_contains },
-    /* they describe */
-    { "$schema", read_words },
-    { "title", read_words },
-    { "description", read_words },
-    { "$comment", read_words },
-    { "default", read_words },
-    { "examples", read_words },
-};
-
-static bool read_keyword(struct filter *self, const cJSON *member, const char *place, int depth,
-                         struct error *err)
-{
-    char here[PLACE_SIZE];
-
-    (void)snprintf(here, sizeof(here), "%s.%.40s", place, member->string);
-    for (size_t i = 0; i < COUNT_OF(keywords); i++) {
-        if (strcmp(keywords[i].name, member->string) == 0) {
-            return keywords[i].read(self, member, here, depth, err);
-        }
-    }
-    return refuse(err, here, "cannot be evaluated here");
-}
-
-static bool parse_at(const cJSON *schema, const char *place, int depth, struct filter **filter_out,
-                     struct error *err)
-{
-    scoped(release_filter) struct filter *self = xcalloc(1, sizeof(*self));
-    const cJSON *member = NULL;
-
-    self->minimum = -INFINITY;
-    self->maximum = INFINITY;
-    if (!cJSON_IsObject(schema) || depth > FILTER_DEPTH_MAX) {
-        return refuse(err, place,
-                      depth > FILTER_DEPTH_MAX ? "nests too deep" : "must be an object");
-    }
-    cJSON_ArrayForEach(member, schema)
-    {
-        if (!read_keyword(self, member, place, depth, err)) {
-            return false;
-        }
-    }
-    *filter_out = take(self);
-    return true;
-}
-
-bool filter_parse(const cJSON *schema, const char *place, struct filter **filter_out,
-                  struct error *err)
-{
-    return parse_at(schema, place, 0, filter_out, err);
-}
+DEFINE_RELEASE(release_compile_context, pcre2_compile_context, pcre2_compile_context_free)
+DEFINE_RELEASE(release_match_context, pcre2_match_context, pcre2_match_context_free)
+DEFINE_RELEASE(release_match_data, pcre2_match_data, pcre2_match_data_free)
 
 void filter_free(struct filter *filter)
 {
-    if (filter == NULL) {
-        return;
+    if (filter->contains != NULL) {
+        filter_free(filter->contains);
     }
-    cJSON_Delete(filter->constant);
-    cJSON_Delete(filter->choices);
     pcre2_code_free(filter->pattern);
-    filter_free(filter->contains);
     free(filter);
 }
 
-/* ---- match ---- */
+/* ---- reading ---- */
 
-static bool is_choice(const cJSON *choices, const cJSON *value)
+static int type_named(const char *name)
 {
+    static const struct {
+        const char *name;
+        int type;
+    } types[] = {
+        { "string", cJSON_String },  { "number", cJSON_Number },
+        { "integer", TYPE_INTEGER }, { "boolean", cJSON_True | cJSON_False },
+        { "null", cJSON_NULL },      { "array", cJSON_Array },
+        { "object", cJSON_Object },
+    };
+    for (size_t i = 0; name != NULL && i < COUNT_OF(types); i++) {
+        if (strcmp(types[i].name, name) == 0) {
+            return types[i].type;
+        }
+    }
+    return 0;
+}
+
+static bool add_type(const cJSON *name, const struct place *place, struct filter *filter,
+                     struct error *err)
+{
+    const int type = type_named(cJSON_GetStringValue(name));
+    filter->types |= type;
+    return type != 0 || fail_at(place, err, "names no type of JSON Schema");
+}
+
+/* What keywords without `type` ask for. */
+static int implied_types(const struct filter *filter)
+{
+    return (filter->pattern != NULL ? cJSON_String : 0)
+         | (filter->minimum != NULL || filter->maximum != NULL ? cJSON_Number : 0)
+         | (filter->contains != NULL ? cJSON_Array : 0);
+}
+
+static bool parse_types(const cJSON *value, const struct place *outer, struct filter *filter,
+                        struct error *err)
+{
+    const struct place place = { outer, "type", 0, 0 };
     const cJSON *one = NULL;
 
-    cJSON_ArrayForEach(one, choices)
+    if (value == NULL) {
+        filter->types = implied_types(filter);
+        return true;
+    }
+    if (cJSON_IsString(value)) {
+        return add_type(value, &place, filter, err);
+    }
+    cJSON_ArrayForEach(one, value)
     {
-        if (cJSON_Compare(one, value, true)) {
+        if (!add_type(one, &place, filter, err)) {
+            return false;
+        }
+    }
+    return filter->types != 0 || fail_at(&place, err, "must not be empty");
+}
+
+static bool parse_enum(const cJSON *value, const struct place *outer, struct filter *filter,
+                       struct error *err)
+{
+    const struct place place = { outer, "enum", 0, 0 };
+    filter->one_of = value;
+    return value == NULL || value->child != NULL || fail_at(&place, err, "must not be empty");
+}
+
+static pcre2_code *compile(const char *text, int *number_out, PCRE2_SIZE *stop_out)
+{
+    const uint32_t options = PCRE2_UTF | PCRE2_AUTO_CALLOUT | PCRE2_DOLLAR_ENDONLY
+                           | PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF
+                           | PCRE2_NEVER_BACKSLASH_C;
+    scoped(release_compile_context) pcre2_compile_context *context =
+        pcre2_compile_context_create(NULL);
+
+    if (context == NULL) {
+        abort(); /* as xcalloc() */
+    }
+    (void)pcre2_set_compile_extra_options(context, PCRE2_EXTRA_ALT_BSUX);
+    (void)pcre2_set_newline(context, PCRE2_NEWLINE_ANYCRLF);
+    return pcre2_compile((PCRE2_SPTR)text, strlen(text), options, number_out, stop_out, context);
+}
+
+static bool compile_pattern(const char *text, const struct place *place, pcre2_code **pattern_out,
+                            struct error *err)
+{
+    int number = 0;
+    PCRE2_SIZE stop = 0;
+    char reason[128];
+
+    if (strlen(text) > DEFINITION_PATTERN_MAX) {
+        return fail_at(place, err, "longer than %d bytes", DEFINITION_PATTERN_MAX);
+    }
+    if (strncmp(text, "(*", 2) == 0) { /* PCRE2 would take settings from it */
+        return fail_at(place, err, "no regular expression: nothing to repeat at byte 1");
+    }
+    *pattern_out = compile(text, &number, &stop);
+    if (*pattern_out == NULL) {
+        (void)pcre2_get_error_message(number, (PCRE2_UCHAR *)reason, sizeof(reason));
+        return fail_at(place, err, "no regular expression: %s at byte %zu", reason, (size_t)stop);
+    }
+    return true;
+}
+
+static bool parse_pattern(const cJSON *value, const struct place *outer, size_t *patterns,
+                          struct filter *filter, struct error *err)
+{
+    const struct place place = { outer, "pattern", 0, 0 };
+    size_t size = 0;
+
+    if (value == NULL) {
+        return true;
+    }
+    if (!compile_pattern(value->valuestring, &place, &filter->pattern, err)) {
+        return false;
+    }
+    (void)pcre2_pattern_info(filter->pattern, PCRE2_INFO_SIZE, &size);
+    *patterns += size;
+    return *patterns <= FILTER_PATTERNS_MAX
+        || fail_at(&place, err, "too large, together with the patterns before it");
+}
+
+static bool parse_nested(const cJSON *schema, const struct place *place, size_t *patterns,
+                         unsigned nesting, struct filter **filter_out, struct error *err);
+
+static bool parse_contains(const cJSON *value, const struct place *outer, size_t *patterns,
+                           unsigned nesting, struct filter *filter, struct error *err)
+{
+    const struct place place = { outer, "contains", 0, 0 };
+
+    if (value == NULL) {
+        return true;
+    }
+    if (nesting == FILTER_NESTING_MAX) {
+        return fail_at(&place, err, "nested more than %d deep", FILTER_NESTING_MAX);
+    }
+    return parse_nested(value, &place, patterns, nesting + 1, &filter->contains, err);
+}
+
+static const struct member_rule keywords[] = {
+    { "type", MEMBER_TEXT | MEMBER_ARRAY, false },
+    { "const", MEMBER_ANY, false },
+    { "enum", MEMBER_ARRAY, false },
+    { "pattern", MEMBER_TEXT, false },
+    { "minimum", MEMBER_NUMBER, false },
+    { "maximum", MEMBER_NUMBER, false },
+    { "contains", MEMBER_OBJECT, false },
+    { "$schema", MEMBER_ANY, false },
+    { "$comment", MEMBER_ANY, false },
+    { "title", MEMBER_ANY, false },
+    { "description", MEMBER_ANY, false },
+    { "default", MEMBER_ANY, false },
+    { "examples", MEMBER_ANY, false },
+};
+
+static const cJSON *keyword(const cJSON *schema, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(schema, name);
+}
+
+static bool parse_nested(const cJSON *schema, const struct place *place, size_t *patterns,
+                         unsigned nesting, struct filter **filter_out, struct error *err)
+{
+    if (!members_check(schema, keywords, COUNT_OF(keywords), place, err)) {
+        return false;
+    }
+    scoped(release_filter) struct filter *filter = xcalloc(1, sizeof(*filter));
+    filter->constant = keyword(schema, "const");
+    filter->minimum = keyword(schema, "minimum");
+    filter->maximum = keyword(schema, "maximum");
+    if (!parse_enum(keyword(schema, "enum"), place, filter, err)
+        || !parse_pattern(keyword(schema, "pattern"), place, patterns, filter, err)
+        || !parse_contains(keyword(schema, "contains"), place, patterns, nesting, filter, err)
+        || !parse_types(keyword(schema, "type"), place, filter, err)) {
+        return false;
+    }
+    *filter_out = take(filter);
+    return true;
+}
+
+bool filter_parse(const cJSON *schema, const struct place *place, size_t *patterns,
+                  struct filter **filter_out, struct error *err)
+{
+    return parse_nested(schema, place, patterns, 0, filter_out, err);
+}
+
+/* ---- holding ---- */
+
+static bool is_integer(const cJSON *value)
+{
+    return cJSON_IsNumber(value) && trunc(value->valuedouble) == value->valuedouble;
+}
+
+static bool has_type(int types, const cJSON *value)
+{
+    return types == 0 || (value->type & types & 0xff) != 0
+        || ((types & TYPE_INTEGER) != 0 && is_integer(value));
+}
+
+static const cJSON *find_member(const cJSON *object, const char *name, struct effort *effort)
+{
+    const cJSON *member = object->child;
+    while (member != NULL && effort_spend(effort, 1) && strcmp(member->string, name) != 0) {
+        member = member->next;
+    }
+    return effort_is_spent(effort) ? NULL : member;
+}
+
+static bool is_same(const cJSON *a, const cJSON *b, struct effort *effort);
+
+static bool has_same_children(const cJSON *a, const cJSON *b, struct effort *effort)
+{
+    const cJSON *of_a = NULL;
+    const cJSON *next_of_b = b->child;
+
+    if (cJSON_GetArraySize(a) != cJSON_GetArraySize(b)) {
+        return false;
+    }
+    cJSON_ArrayForEach(of_a, a)
+    {
+        const cJSON *of_b = cJSON_IsObject(b) ? find_member(b, of_a->string, effort) : next_of_b;
+        if (of_b == NULL || !is_same(of_a, of_b, effort)) {
+            return false;
+        }
+        next_of_b = of_b->next;
+    }
+    return true;
+}
+
+/* Equal as JSON Schema says (Core 4.2.2): numbers by value, objects whatever the order. cJSON's own
+ * comparison takes numbers that differ a little for equal. */
+static bool is_same(const cJSON *a, const cJSON *b, struct effort *effort)
+{
+    if (!effort_spend(effort, 1) || (a->type & 0xff) != (b->type & 0xff)) {
+        return false;
+    }
+    switch (a->type & 0xff) {
+    case cJSON_String:
+        return strcmp(a->valuestring, b->valuestring) == 0;
+    case cJSON_Number:
+        return !(a->valuedouble < b->valuedouble) && !(a->valuedouble > b->valuedouble);
+    case cJSON_Array:
+    case cJSON_Object:
+        return has_same_children(a, b, effort);
+    default:
+        return true;
+    }
+}
+
+static bool is_one_of(const cJSON *list, const cJSON *value, struct effort *effort)
+{
+    const cJSON *one = NULL;
+    cJSON_ArrayForEach(one, list)
+    {
+        if (is_same(one, value, effort)) {
             return true;
         }
     }
     return false;
 }
 
-/* One that is too hard counts as one that does not match. */
-static bool matches_pattern(const pcre2_code *pattern, const char *text, unsigned *patterns_left)
+static int spend_on_item(pcre2_callout_block *block, void *effort)
 {
-    if (*patterns_left == 0) {
-        return false;
-    }
-    (*patterns_left)--;
-    pcre2_match_context *context = pcre2_match_context_create(NULL);
-    pcre2_match_data *data = pcre2_match_data_create_from_pattern(pattern, NULL);
-
-    (void)pcre2_set_match_limit(context, MATCH_STEPS_MAX);
-    (void)pcre2_set_depth_limit(context, MATCH_DEPTH_MAX);
-    (void)pcre2_set_heap_limit(context, MATCH_HEAP_KIB_MAX);
-    const int result =
-        pcre2_match(pattern, (PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, 0, 0, data, context);
-    pcre2_match_data_free(data);
-    pcre2_match_context_free(context);
-    return result >= 0;
+    const size_t rest = block->subject_length - block->current_position;
+    return effort_spend(effort, 1 + (unsigned)(rest / SCAN_UNIT)) ? 0 : PCRE2_ERROR_CALLOUT;
 }
 
-static bool contains_match(const struct filter *filter, const cJSON *array, unsigned *patterns_left)
+static bool matches(const pcre2_code *pattern, const char *subject, struct effort *effort)
+{
+    const size_t length = strlen(subject);
+    if (length > FILTER_SUBJECT_MAX) {
+        return false;
+    }
+    scoped(release_match_context) pcre2_match_context *context = pcre2_match_context_create(NULL);
+    scoped(release_match_data) pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+    if (context == NULL || data == NULL) {
+        abort(); /* as xcalloc() */
+    }
+    (void)pcre2_set_callout(context, spend_on_item, effort);
+    (void)pcre2_set_match_limit(context, EFFORT_MAX);
+    (void)pcre2_set_heap_limit(context, HEAP_MAX_KIB);
+    const int count = pcre2_match(pattern, (PCRE2_SPTR)subject, length, 0, 0, data, context);
+    if (count < 0 && count != PCRE2_ERROR_NOMATCH) {
+        effort->left = 0; /* it was stopped, and nothing is known */
+    }
+    return count >= 0 && !effort_is_spent(effort);
+}
+
+static bool contains_one(const struct filter *filter, const cJSON *array, struct effort *effort)
 {
     const cJSON *one = NULL;
-
     cJSON_ArrayForEach(one, array)
     {
-        if (filter_matches(filter, one, patterns_left)) {
+        if (filter_holds(filter, one, effort)) {
             return true;
         }
     }
@@ -329,19 +354,18 @@ static bool contains_match(const struct filter *filter, const cJSON *array, unsi
 
 static bool is_in_range(const struct filter *filter, const cJSON *value)
 {
-    return cJSON_IsNumber(value) && value->valuedouble >= filter->minimum
-        && value->valuedouble <= filter->maximum;
+    return (filter->minimum == NULL || value->valuedouble >= filter->minimum->valuedouble)
+        && (filter->maximum == NULL || value->valuedouble <= filter->maximum->valuedouble);
 }
 
-bool filter_matches(const struct filter *filter, const cJSON *value, unsigned *patterns_left)
+bool filter_holds(const struct filter *filter, const cJSON *value, struct effort *effort)
 {
-    return has_type(filter, value)
-        && (filter->constant == NULL || cJSON_Compare(filter->constant, value, true))
-        && (filter->choices == NULL || is_choice(filter->choices, value))
-        && (filter->pattern == NULL
-            || (cJSON_IsString(value)
-                && matches_pattern(filter->pattern, value->valuestring, patterns_left)))
-        && (!filter->is_number || is_in_range(filter, value))
-        && (filter->contains == NULL
-            || (cJSON_IsArray(value) && contains_match(filter->contains, value, patterns_left)));
+    return effort_spend(effort, 1) && has_type(filter->types, value)
+        && (filter->constant == NULL || is_same(filter->constant, value, effort))
+        && (filter->one_of == NULL || is_one_of(filter->one_of, value, effort))
+        && (!cJSON_IsNumber(value) || is_in_range(filter, value))
+        && (filter->pattern == NULL || !cJSON_IsString(value)
+            || matches(filter->pattern, value->valuestring, effort))
+        && (filter->contains == NULL || !cJSON_IsArray(value)
+            || contains_one(filter->contains, value, effort));
 }

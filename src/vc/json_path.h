@@ -1,9 +1,12 @@
 /*
- * JSONPath (RFC 9535), as much of it as presentation definitions need: `$`, `.name`, `['name']`, `[0]`,
- * `.*`, `[*]`, and each of them behind `..`. Filters, slices, unions and negative indices are refused
- * when the path is parsed.
+ * JSONPath (RFC 9535), the part that needs neither expressions nor order: $, .name, ['name'],
+ * ["name"], [0], .* and [*], and each of them behind .. for all that is below.
+ *
+ * Threads: a path is only read.
  */
 #pragma once
+
+#include "vc/effort.h"
 
 #include "base/error.h"
 
@@ -11,21 +14,19 @@
 
 #include <cjson/cJSON.h>
 
-enum {
-    JSON_PATH_LENGTH_MAX = 256,
-    JSON_PATH_STEPS_MAX = 32,
-};
+enum { JSON_PATH_MAX = 256 }; /* bytes */
 
 struct json_path;
 
-/* Fails with INVALID_REQUEST, saying at which byte it stopped. The caller frees *path_out. */
-MUST_CHECK bool json_path_parse(const char *text, struct json_path **path_out, struct error *err);
+/* False if `text` is longer or anything else, from the byte *stop_out on. The caller frees
+ * *path_out. */
+MUST_CHECK bool json_path_parse(const char *text, struct json_path **path_out, size_t *stop_out);
 void json_path_free(struct json_path *path);
 
-/* Is given each node that the path selects, in the document's order; true: enough. */
-typedef bool json_node_fn(const cJSON *node, void *context);
+/* True: this node will do, no other is asked for. */
+typedef bool json_path_accept_fn(const cJSON *node, void *context);
 
-/* True if it was enough. False as well once *visits_left, which each value that is looked at counts
- * down, is 0. */
-bool json_path_select(const struct json_path *path, const cJSON *root, json_node_fn *take_node,
-                      void *context, unsigned *visits_left);
+/* Shows `accept` the nodes of `root` that the path yields, in RFC 9535's order (2.5.2.2), until one
+ * is accepted. False: none was, or the effort is spent. */
+bool json_path_find(const struct json_path *path, const cJSON *root, json_path_accept_fn *accept,
+                    void *context, struct effort *effort);

@@ -6,47 +6,41 @@
 
 #include "base/text.h"
 
-enum { NESTING_MAX = 16 }; /* deeper than anything that is read so */
-
 struct shown shown(const char *text)
 {
     struct shown shown;
-    size_t length = 0;
+    const size_t length = strnlen(text, sizeof(shown.text) - 1);
 
-    for (; text[length] != '\0' && length < sizeof(shown.text) - 1; length++) {
-        shown.text[length] = text[length] > ' ' && text[length] <= '~' ? text[length] : '?';
+    for (size_t i = 0; i < length; i++) {
+        shown.text[i] = text[i] > ' ' && text[i] <= '~' ? text[i] : '?';
     }
     shown.text[length] = '\0';
     return shown;
 }
 
-static void add_place(struct text *text, const struct place *place)
+/* From the outermost on; returns its code. */
+static enum error_code add_places(struct text *text, const struct place *place)
 {
+    const enum error_code code =
+        place->outer != NULL ? add_places(text, place->outer) : place->code;
     if (place->name == NULL) {
         text_add(text, "[");
         text_add_number(text, (int64_t)place->index);
         text_add(text, "]");
-        return;
+    } else {
+        text_add(text, text->length > 0 ? "." : "");
+        text_add(text, shown(place->name).text);
     }
-    text_add(text, text->length > 0 ? "." : "");
-    text_add(text, shown(place->name).text);
+    return code;
 }
 
 bool fail_at(const struct place *place, struct error *err, const char *format, ...)
 {
-    const struct place *chain[NESTING_MAX];
-    size_t depth = 0;
-    enum error_code code = place->code;
-    for (const struct place *at = place; at != NULL && depth < NESTING_MAX; at = at->outer) {
-        chain[depth++] = at;
-        code = at->code;
-    }
     char where[sizeof(err->message)];
-    struct text path = text_over(where, sizeof(where));
-    while (depth > 0) {
-        add_place(&path, chain[--depth]);
-    }
     char what[sizeof(err->message)];
+    struct text path = text_over(where, sizeof(where));
+    const enum error_code code = add_places(&path, place);
+
     va_list args;
     va_start(args, format);
     (void)vsnprintf(what, sizeof(what), format, args);

@@ -1,150 +1,208 @@
-/* Presentation submissions (DIF Presentation Exchange 2.0, clause 6). */
+/*
+ * Presentation submissions (DIF Presentation Exchange 2.0, 6). Where a wallet puts the credential, in
+ * the presentation's payload, it says in one of two ways: a path to the credential, or the path "$" to
+ * the presentation and a nested path in it. Some wallets count nested paths from `vp`, others from
+ * the payload: a path that finds nothing in the payload is tried on its `vp`.
+ */
 #include <string.h>
 
 #include "base/memory.h"
 #include "jose/json.h"
 #include "vc/evaluate.h"
 #include "vc/json_path.h"
+#include "vc/member.h"
 
-static bool refuse(struct error *err, const char *what)
+enum { ID_MAX = 256 };
+
+static const struct member_rule submission_rules[] = {
+    { "id", MEMBER_TEXT, true },
+    { "definition_id", MEMBER_TEXT, true },
+    { "descriptor_map", MEMBER_ARRAY, true },
+};
+
+static const struct member_rule mapping_rules[] = {
+    { "id", MEMBER_TEXT, true },
+    { "format", MEMBER_TEXT, true },
+    { "path", MEMBER_TEXT, true },
+    { "path_nested", MEMBER_OBJECT, false },
+};
+
+static const struct member_rule nested_rules[] = {
+    { "id", MEMBER_TEXT, false },
+    { "format", MEMBER_TEXT, true },
+    { "path", MEMBER_TEXT, true },
+};
+
+static const cJSON *member(const cJSON *object, const char *name)
 {
-    return fail(err, ERROR_PRESENTATION, "%s", what);
+    return cJSON_GetObjectItemCaseSensitive(object, name);
 }
 
-static bool has_only(const cJSON *object, const char *const *names, size_t count)
+/* Whether the member is one of two texts. */
+static bool is_either(const cJSON *object, const char *name, const char *one, const char *other)
 {
-    const cJSON *member = NULL;
-
-    cJSON_ArrayForEach(member, object)
-    {
-        size_t i = 0;
-        while (i < count && strcmp(names[i], member->string) != 0) {
-            i++;
-        }
-        if (i == count) {
-            return false;
-        }
-    }
-    return cJSON_IsObject(object);
+    const char *text = json_text(object, name);
+    return strcmp(text, one) == 0 || strcmp(text, other) == 0;
 }
 
-/* ---- a path's one text ---- */
+/* ---- the credential ---- */
 
-struct found {
-    const cJSON *node;
+struct search {
+    const cJSON *found;
     unsigned count;
 };
 
-static bool take_node(const cJSON *node, void *context)
+/* Goes on until there are two. */
+static bool count_node(const cJSON *node, void *context)
 {
-    struct found *found = context;
-    found->node = node;
-    return ++found->count > 1;
+    struct search *search = context;
+    search->found = node;
+    return ++search->count > 1;
 }
 
-static const char *text_at(const struct json_path *path, const cJSON *root)
+static bool find_credential(const cJSON *mapping, const struct place *outer, const cJSON *claims,
+                            const char **credential_out, struct error *err)
 {
-    struct found found = { .count = 0 };
-    unsigned visits_left = EVALUATION_VISITS_MAX;
-
-    (void)json_path_select(path, root, take_node, &found, &visits_left);
-    return found.count == 1 ? cJSON_GetStringValue(found.node) : NULL;
-}
-
-/* A path is over the presentation's payload, or over its `vp`. */
-static bool find_credential(const char *path_text, const cJSON *claims, const char **credential_out,
-                            struct error *err)
-{
+    const struct place place = { outer, "path", 0, 0 };
+    const cJSON *vp = member(claims, "vp");
+    struct effort effort = { EFFORT_MAX };
+    struct search search = { 0 };
     struct json_path *path = NULL;
-    const cJSON *vp = cJSON_GetObjectItemCaseSensitive(claims, "vp");
+    size_t stop = 0;
 
-    if (path_text == NULL || !json_path_parse(path_text, &path, err)) {
-        return refuse(err, "descriptor_map: path must be a JSONPath");
+    if (!json_path_parse(json_text(mapping, "path"), &path, &stop)) {
+        return fail_at(&place, err, "no JSONPath that can be evaluated here, from byte %zu on",
+                       stop);
     }
-    *credential_out = text_at(path, claims);
-    if (*credential_out == NULL && vp != NULL) {
-        *credential_out = text_at(path, vp);
+    (void)json_path_find(path, claims, count_node, &search, &effort);
+    if (search.count == 0 && vp != NULL) {
+        (void)json_path_find(path, vp, count_node, &search, &effort);
     }
     json_path_free(path);
-    return *credential_out != NULL
-        || refuse(err, "descriptor_map: path must lead to one credential, a JWT");
-}
-
-/* ---- a descriptor's place ---- */
-
-static bool is_format(const cJSON *entry, const char *name, const char *also)
-{
-    const char *format = json_text(entry, "format");
-    return format != NULL && (strcmp(format, name) == 0 || strcmp(format, also) == 0);
-}
-
-/* The presentation itself, by "$", with the credential inside; or the credential at once. */
-static bool open_entry(const cJSON *entry, const cJSON **inner_out, struct error *err)
-{
-    static const char *const nested_names[] = { "id", "format", "path" };
-    const cJSON *nested = cJSON_GetObjectItemCaseSensitive(entry, "path_nested");
-    const char *path = json_text(entry, "path");
-
-    *inner_out = nested != NULL ? nested : entry;
-    if (nested != NULL
-        && (!is_format(entry, "jwt_vp", "jwt_vp_json") || path == NULL || strcmp(path, "$") != 0
-            || !has_only(nested, nested_names, COUNT_OF(nested_names)))) {
-        return refuse(err, "descriptor_map: path_nested goes with jwt_vp and the path $");
+    if (search.count != 1 || effort_is_spent(&effort)) {
+        return fail_at(&place, err, "must lead to one credential in the presentation");
     }
-    return is_format(*inner_out, "jwt_vc", "jwt_vc_json")
-        || refuse(err, "descriptor_map: the credential's format must be jwt_vc or jwt_vc_json");
+    *credential_out = cJSON_GetStringValue(search.found);
+    return *credential_out != NULL
+        || fail_at(&place, err, "must lead to a credential that is a JWT");
 }
 
-static bool find_descriptor(const struct definition *definition, const cJSON *entry,
-                            size_t *index_out, struct error *err)
+static bool check_credential_format(const cJSON *mapping, const struct place *outer,
+                                    struct error *err)
 {
-    const char *id = json_text(entry, "id");
+    const struct place place = { outer, "format", 0, 0 };
+    return is_either(mapping, "format", "jwt_vc", "jwt_vc_json")
+        || fail_at(&place, err, "must be jwt_vc or jwt_vc_json");
+}
 
-    for (size_t i = 0; id != NULL && i < definition_descriptor_count(definition); i++) {
+/* ---- the two ways to it ---- */
+
+/* The presentation itself is what was received, so nothing but "$" leads to it. */
+static bool check_presentation(const cJSON *mapping, const struct place *outer, struct error *err)
+{
+    const struct place format_place = { outer, "format", 0, 0 };
+    const struct place path_place = { outer, "path", 0, 0 };
+
+    if (!is_either(mapping, "format", "jwt_vp", "jwt_vp_json")) {
+        return fail_at(&format_place, err, "must be jwt_vp or jwt_vp_json above a path_nested");
+    }
+    return strcmp(json_text(mapping, "path"), "$") == 0
+        || fail_at(&path_place, err, "must be $ above a path_nested");
+}
+
+static bool check_nested(const cJSON *nested, const struct place *place, const char *id,
+                         struct error *err)
+{
+    const struct place id_place = { place, "id", 0, 0 };
+
+    if (!members_check(nested, nested_rules, COUNT_OF(nested_rules), place, err)) {
+        return false;
+    }
+    const char *nested_id = json_text(nested, "id");
+    return nested_id == NULL || strcmp(nested_id, id) == 0
+        || fail_at(&id_place, err, "must be the same as around it");
+}
+
+static bool follow_mapping(const cJSON *mapping, const struct place *place, const cJSON *claims,
+                           const char **credential_out, struct error *err)
+{
+    const struct place nested_place = { place, "path_nested", 0, 0 };
+    const cJSON *nested = member(mapping, "path_nested");
+
+    if (nested == NULL) {
+        return check_credential_format(mapping, place, err)
+            && find_credential(mapping, place, claims, credential_out, err);
+    }
+    return check_presentation(mapping, place, err)
+        && check_nested(nested, &nested_place, json_text(mapping, "id"), err)
+        && check_credential_format(nested, &nested_place, err)
+        && find_credential(nested, &nested_place, claims, credential_out, err);
+}
+
+/* ---- the whole ---- */
+
+static bool find_descriptor(const struct definition *definition, const char *id,
+                            const struct place *outer, size_t *index_out, struct error *err)
+{
+    const struct place place = { outer, "id", 0, 0 };
+    for (size_t i = 0; i < definition_descriptor_count(definition); i++) {
         if (strcmp(definition_descriptor_id(definition, i), id) == 0) {
             *index_out = i;
             return true;
         }
     }
-    return refuse(err, "descriptor_map: an id that is no input descriptor's");
+    return fail_at(&place, err, "no input descriptor of the definition");
 }
 
-static bool map_entry(const struct definition *definition, const cJSON *entry, const cJSON *claims,
-                      const char **credentials_out, struct error *err)
+static bool map_one(const struct definition *definition, const cJSON *mapping,
+                    const struct place *place, const cJSON *claims, const char **credentials_out,
+                    struct error *err)
 {
-    static const char *const names[] = { "id", "format", "path", "path_nested" };
-    const cJSON *inner = NULL;
+    const struct place id_place = { place, "id", 0, 0 };
     size_t index = 0;
 
-    if (!has_only(entry, names, COUNT_OF(names))) {
-        return refuse(err, "descriptor_map: objects of id, format, path and path_nested");
-    }
-    if (!find_descriptor(definition, entry, &index, err) || !open_entry(entry, &inner, err)) {
+    if (!members_check(mapping, mapping_rules, COUNT_OF(mapping_rules), place, err)
+        || !find_descriptor(definition, json_text(mapping, "id"), place, &index, err)) {
         return false;
     }
     if (credentials_out[index] != NULL) {
-        return refuse(err, "descriptor_map: an input descriptor is mapped twice");
+        return fail_at(&id_place, err, "mapped twice");
     }
-    return find_credential(json_text(inner, "path"), claims, &credentials_out[index], err);
+    return follow_mapping(mapping, place, claims, &credentials_out[index], err);
 }
 
-/* ---- all of it ---- */
-
 static bool check_submission(const struct definition *definition, const cJSON *submission,
-                             struct error *err)
+                             const struct place *place, struct error *err)
 {
-    static const char *const names[] = { "id", "definition_id", "descriptor_map" };
-    const char *id = json_text(submission, "id");
-    const char *definition_of = json_text(submission, "definition_id");
+    const struct place id_place = { place, "definition_id", 0, 0 };
 
-    if (!has_only(submission, names, COUNT_OF(names)) || id == NULL || id[0] == '\0') {
-        return refuse(err, "must have id, definition_id, descriptor_map and nothing else");
+    if (!members_check(submission, submission_rules, COUNT_OF(submission_rules), place, err)
+        || !member_is_name(submission, "id", ID_MAX, place, err)) {
+        return false;
     }
-    if (definition_of == NULL || strcmp(definition_of, definition_id(definition)) != 0) {
-        return refuse(err, "definition_id is not that of the request's definition");
+    return strcmp(json_text(submission, "definition_id"), definition_id(definition)) == 0
+        || fail_at(&id_place, err, "not that of the presentation definition");
+}
+
+/* As many mappings as descriptors, each of another one: so all are mapped. */
+static bool map_all(const struct definition *definition, const cJSON *map,
+                    const struct place *outer, const cJSON *claims, const char **credentials_out,
+                    struct error *err)
+{
+    const struct place place = { outer, "descriptor_map", 0, 0 };
+    const size_t count = definition_descriptor_count(definition);
+    const cJSON *mapping = NULL;
+    size_t index = 0;
+
+    cJSON_ArrayForEach(mapping, map)
+    {
+        const struct place at = { &place, NULL, index++, 0 };
+        if (!map_one(definition, mapping, &at, claims, credentials_out, err)) {
+            return false;
+        }
     }
-    return cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(submission, "descriptor_map"))
-        || refuse(err, "descriptor_map must be a list");
+    return index == count
+        || fail_at(&place, err, "maps %zu of %zu input descriptors", index, count);
 }
 
 bool submission_map(const struct definition *definition, const char *submission_json,
@@ -152,25 +210,17 @@ bool submission_map(const struct definition *definition, const char *submission_
                     const char *credentials_out[static DEFINITION_DESCRIPTORS_MAX],
                     struct error *err)
 {
+    static const struct place place = { NULL, "presentation_submission", 0, ERROR_PRESENTATION };
     scoped(release_cjson) cJSON *submission = NULL;
-    const cJSON *entry = NULL;
 
-    memset(credentials_out, 0, DEFINITION_DESCRIPTORS_MAX * sizeof(*credentials_out));
-    if (!json_parse_object(submission_json, strlen(submission_json), &submission, err)
-        || !check_submission(definition, submission, err)) {
-        return false;
+    for (size_t i = 0; i < DEFINITION_DESCRIPTORS_MAX; i++) {
+        credentials_out[i] = NULL;
     }
-    cJSON_ArrayForEach(entry, cJSON_GetObjectItemCaseSensitive(submission, "descriptor_map"))
-    {
-        if (!map_entry(definition, entry, claims, credentials_out, err)) {
-            return false;
-        }
+    if (!json_parse_object(submission_json, strlen(submission_json), &submission, err)) {
+        err->code = ERROR_PRESENTATION;
+        return error_context(err, "presentation_submission");
     }
-    for (size_t i = 0; i < definition_descriptor_count(definition); i++) {
-        if (credentials_out[i] == NULL) {
-            return fail(err, ERROR_PRESENTATION, "the input descriptor \"%.64s\" is not mapped",
-                        definition_descriptor_id(definition, i));
-        }
-    }
-    return true;
+    return check_submission(definition, submission, &place, err)
+        && map_all(definition, member(submission, "descriptor_map"), &place, claims,
+                   credentials_out, err);
 }
