@@ -1,354 +1,57 @@
 #include "vc/did_resolver.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include <curl/curl.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "jose/did.h"
 #include "jose/json.h"
+#include "vc/document_cache.h"
 
-enum { URL_SIZE = 2304 };
+#define ACCEPT                                                                                     \
+    "Accept: application/did+ld+json, application/did+json, application/did-resolution, "          \
+    "application/json"
 
-/* A document that may be kept; the list's first was used last. */
-struct entry {
-    struct entry *next;
-    char *did;
-    char *document;
-    int64_t until_ns;
-};
+enum { ANSWER_HEAD_MAX = 16 * 1024, ESCAPE_LENGTH = 3 };
+
+static const char identifiers[] = "/1.0/identifiers/";
 
 struct did_resolver {
     const char *url;
-    pthread_mutex_t lock; /* over all below */
-    struct entry *cache;
-    size_t cached;
-    unsigned fetches;
+    struct document_cache *cache;
+    pthread_mutex_t lock;
+    unsigned fetches;                     /* at the moment */
+    CURL *idle[DID_RESOLVER_FETCHES_MAX]; /* with the connections that they keep */
+    unsigned idle_count;
 };
 
-/* ---- memory of answers ---- */
-
-static void entry_free(struct entry *entry)
-{
-    free(entry->did);
-    free(entry->document);
-    free(entry);
-}
-
-/* Takes an entry out of the list, and frees it if its time is over. */
-static struct entry *unlink_entry(struct did_resolver *self, const char *did, int64_t now_ns)
-{
-    for (struct entry **at = &self->cache; *at != NULL; at = &(*at)->next) {
-        struct entry *entry = *at;
-        if (strcmp(entry->did, did) != 0) {
-            continue;
-        }
-        *at = entry->next;
-        self->cached--;
-        if (entry->until_ns > now_ns) {
-            return entry;
-        }
-        entry_free(entry);
-        return NULL;
-    }
-    return NULL;
-}
-
-static void link_first(struct did_resolver *self, struct entry *entry)
-{
-    entry->next = self->cache;
-    self->cache = entry;
-    self->cached++;
-}
-
-static void drop_last(struct did_resolver *self)
-{
-    struct entry **at = &self->cache;
-    while ((*at)->next != NULL) {
-        at = &(*at)->next;
-    }
-    entry_free(take(*at));
-    self->cached--;
-}
-
-/* A copy of the document, if it is kept. */
-static char *recall(struct did_resolver *self, const char *did, int64_t now_ns)
-{
-    char *document = NULL;
-
-    pthread_mutex_lock(&self->lock);
-    struct entry *entry = unlink_entry(self, did, now_ns);
-    if (entry != NULL) {
-        document = xstrdup(entry->document);
-        link_first(self, entry);
-    }
-    pthread_mutex_unlock(&self->lock);
-    return document;
-}
-
-static void remember(struct did_resolver *self, const char *did, const char *document,
-                     int64_t now_ns, int64_t max_age_s)
-{
-    struct entry *entry = xcalloc(1, sizeof(*entry));
-
-    entry->did = xstrdup(did);
-    entry->document = xstrdup(document);
-    entry->until_ns = now_ns + max_age_s * NS_PER_S;
-    pthread_mutex_lock(&self->lock);
-    struct entry *before = unlink_entry(self, did, now_ns);
-    if (before != NULL) {
-        entry_free(before);
-    }
-    if (self->cached == DID_RESOLVER_CACHED_MAX) {
-        drop_last(self);
-    }
-    link_first(self, entry);
-    pthread_mutex_unlock(&self->lock);
-}
-
-/* ---- one request ---- */
-
-struct answer {
-    char body[DID_DOCUMENT_MAX + 1];
-    size_t length;
-    long status;
-    int64_t max_age_s; /* 0: not to be kept */
-    bool must_not_be_kept;
+/* One request and what came of it. */
+struct fetch {
+    char *url;
+    char *body; /* room for DID_DOCUMENT_MAX and a NUL */
+    size_t body_length;
+    size_t head_length;
+    bool too_large;
+    struct curl_slist *headers;
+    char complaint[CURL_ERROR_SIZE];
 };
 
-/* A document that is too large ends the transfer. */
-static size_t take_body(char *data, size_t size, size_t count, void *context)
-{
-    struct answer *answer = context;
-    const size_t length = size * count;
+DEFINE_RELEASE(release_headers, struct curl_slist, curl_slist_free_all)
 
-    if (length > DID_DOCUMENT_MAX - answer->length) {
-        return 0;
-    }
-    memcpy(answer->body + answer->length, data, length);
-    answer->length += length;
-    return length;
+static void fetch_clear(struct fetch *fetch)
+{
+    free(fetch->url);
+    free(fetch->body);
+    release_headers(&fetch->headers);
 }
 
-/* One directive of Cache-Control (RFC 9111 5.2.2), without white space around it. */
-static void take_directive(struct answer *answer, const char *text, size_t length)
-{
-    static const char max_age[] = "max-age=";
-    const size_t name = strlen(max_age);
+/* ---- a resolver's life ---- */
 
-    if ((length == strlen("no-store") && strncasecmp(text, "no-store", length) == 0)
-        || (length == strlen("no-cache") && strncasecmp(text, "no-cache", length) == 0)) {
-        answer->must_not_be_kept = true;
-    }
-    if (length > name && length < name + 10 && strncasecmp(text, max_age, name) == 0
-        && strspn(text + name, "0123456789") >= length - name) {
-        answer->max_age_s = strtoll(text + name, NULL, 10);
-    }
-}
-
-static size_t take_header(char *data, size_t size, size_t count, void *answer)
-{
-    static const char name[] = "cache-control:";
-    char line[256];
-    const size_t length = size * count;
-
-    if (length < sizeof(line) && length > strlen(name)
-        && strncasecmp(data, name, strlen(name)) == 0) {
-        (void)snprintf(line, sizeof(line), "%.*s", (int)(length - strlen(name)),
-                       data + strlen(name));
-        for (const char *at = line; *at != '\0';) {
-            at += strspn(at, ", \t\r\n");
-            const size_t directive = strcspn(at, ", \t\r\n");
-            take_directive(answer, at, directive);
-            at += directive;
-        }
-    }
-    return length;
-}
-
-/* The DID's '%' is written as %25, so that it arrives as it is; all else of a DID may stand in a path. */
-static void print_url(const char *base, const char *did, char url_out[static URL_SIZE])
-{
-    struct text url = text_over(url_out, URL_SIZE);
-
-    text_add(&url, base);
-    text_add(&url, "/1.0/identifiers/");
-    for (const char *at = did; *at != '\0'; at++) {
-        text_add_bytes(&url, *at == '%' ? "%25" : at, *at == '%' ? 3 : 1);
-    }
-}
-
-DEFINE_RELEASE(release_curl, CURL, curl_easy_cleanup)
-
-static void release_headers(struct curl_slist **headers)
-{
-    curl_slist_free_all(*headers);
-}
-
-static bool configure(CURL *curl, const char *url, struct curl_slist *headers,
-                      struct answer *answer)
-{
-    return curl_easy_setopt(curl, CURLOPT_URL, url) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_PROXY, "") == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)DID_RESOLVER_DEADLINE_MS) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_USERAGENT, "issuerd/" ISSUERD_VERSION) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header) == CURLE_OK
-        && curl_easy_setopt(curl, CURLOPT_HEADERDATA, answer) == CURLE_OK;
-}
-
-static bool get(const char *url, struct answer *answer, struct error *err)
-{
-    scoped(release_curl) CURL *curl = curl_easy_init();
-    scoped(release_headers) struct curl_slist *headers = curl_slist_append(
-        NULL, "Accept: application/did+ld+json, application/did+json, application/json");
-
-    if (curl == NULL || headers == NULL || !configure(curl, url, headers, answer)) {
-        return fail(err, ERROR_INTERNAL, "set up a request to the DID resolver");
-    }
-    const CURLcode result = curl_easy_perform(curl);
-    if (result != CURLE_OK) {
-        (void)!fail(err, ERROR_RESOLVER_UNAVAILABLE, "the DID resolver did not answer");
-        err->cause.library = "curl";
-        err->cause.number = (unsigned long)result;
-        (void)snprintf(err->cause.text, sizeof(err->cause.text), "%s", curl_easy_strerror(result));
-        return false;
-    }
-    return curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status) == CURLE_OK;
-}
-
-/* ---- what an answer says ---- */
-
-static bool fail_answer(struct error *err, const char *what)
-{
-    return fail(err, ERROR_RESOLVER_UNAVAILABLE, "the DID resolver's answer %s", what);
-}
-
-static bool check_status(const struct answer *answer, struct error *err)
-{
-    switch (answer->status) {
-    case 200:
-        return true;
-    case 404:
-        return fail(err, ERROR_INVALID_REQUEST, "there is no such DID");
-    case 410:
-        return fail(err, ERROR_INVALID_REQUEST, "the DID is deactivated");
-    case 400: /* invalidDid */
-    case 501: /* methodNotSupported */
-        return fail(err, ERROR_INVALID_REQUEST, "the DID resolver knows no such DIDs");
-    default:
-        return fail(err, ERROR_RESOLVER_UNAVAILABLE, "the DID resolver answered %ld",
-                    answer->status);
-    }
-}
-
-/* A resolution result (DID Resolution 7) has the document inside, and words about it. */
-static bool open_result(const cJSON *result, const cJSON **document_out, struct error *err)
-{
-    const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(result, "didDocumentMetadata");
-    const char *error =
-        json_text(cJSON_GetObjectItemCaseSensitive(result, "didResolutionMetadata"), "error");
-
-    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(metadata, "deactivated"))) {
-        return fail(err, ERROR_INVALID_REQUEST, "the DID is deactivated");
-    }
-    if (error != NULL && strcasecmp(error, "notFound") == 0) {
-        return fail(err, ERROR_INVALID_REQUEST, "there is no such DID");
-    }
-    *document_out = cJSON_GetObjectItemCaseSensitive(result, "didDocument");
-    return (error == NULL && cJSON_IsObject(*document_out)) || fail_answer(err, "has no document");
-}
-
-static bool take_document(const struct answer *answer, char **document_out, struct error *err)
-{
-    scoped(release_cjson) cJSON *body = NULL;
-    const cJSON *document = NULL;
-    struct error ignored;
-
-    if (!json_parse_object(answer->body, answer->length, &body, &ignored)) {
-        return fail_answer(err, "is not a JSON object");
-    }
-    document = body;
-    if (cJSON_GetObjectItemCaseSensitive(body, "didDocument") != NULL
-        && !open_result(body, &document, err)) {
-        return false;
-    }
-    char *printed = cJSON_PrintUnformatted(document);
-    if (printed == NULL) {
-        abort();
-    }
-    *document_out = xstrdup(printed);
-    cJSON_free(printed);
-    return true;
-}
-
-/* ---- all of it ---- */
-
-static bool begin_fetch(struct did_resolver *self, struct error *err)
-{
-    pthread_mutex_lock(&self->lock);
-    const bool may = self->fetches < DID_RESOLVER_FETCHES_MAX;
-    self->fetches += may;
-    pthread_mutex_unlock(&self->lock);
-    return may
-        || fail(err, ERROR_RESOLVER_UNAVAILABLE, "%d DIDs are being resolved already",
-                DID_RESOLVER_FETCHES_MAX);
-}
-
-static void end_fetch(struct did_resolver *self)
-{
-    pthread_mutex_lock(&self->lock);
-    self->fetches--;
-    pthread_mutex_unlock(&self->lock);
-}
-
-static bool fetch(struct did_resolver *self, const char *did, int64_t now_ns, char **document_out,
-                  struct error *err)
-{
-    scoped(release_memory) struct answer *answer = xcalloc(1, sizeof(*answer));
-    char url[URL_SIZE];
-
-    print_url(self->url, did, url);
-    if (!get(url, answer, err) || !check_status(answer, err)
-        || !take_document(answer, document_out, err)) {
-        return false;
-    }
-    if (answer->max_age_s > 0 && !answer->must_not_be_kept) {
-        remember(self, did, *document_out, now_ns,
-                 answer->max_age_s < DID_RESOLVER_MAX_AGE_S ? answer->max_age_s
-                                                            : DID_RESOLVER_MAX_AGE_S);
-    }
-    return true;
-}
-
-bool did_resolver_fetch(struct did_resolver *resolver, const char *did, int64_t now_ns,
-                        char **document_out, struct error *err)
-{
-    *document_out = recall(resolver, did, now_ns);
-    if (*document_out != NULL) {
-        return true;
-    }
-    if (!begin_fetch(resolver, err)) {
-        return false;
-    }
-    const bool fetched = fetch(resolver, did, now_ns, document_out, err);
-    end_fetch(resolver);
-    return fetched;
-}
-
-static void initialize_curl(void)
+static void init_curl(void)
 {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         abort();
@@ -360,20 +63,281 @@ struct did_resolver *did_resolver_new(const char *url)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct did_resolver *self = xcalloc(1, sizeof(*self));
 
-    (void)pthread_once(&once, initialize_curl);
+    pthread_once(&once, init_curl);
     self->url = url;
+    self->cache = document_cache_new();
     pthread_mutex_init(&self->lock, NULL);
     return self;
 }
 
-void did_resolver_free(struct did_resolver *resolver)
+void did_resolver_free(struct did_resolver *self)
 {
-    if (resolver == NULL) {
+    if (self == NULL) {
         return;
     }
-    while (resolver->cache != NULL) {
-        drop_last(resolver);
+    while (self->idle_count > 0) {
+        curl_easy_cleanup(self->idle[--self->idle_count]);
     }
-    pthread_mutex_destroy(&resolver->lock);
-    free(resolver);
+    document_cache_free(self->cache);
+    pthread_mutex_destroy(&self->lock);
+    free(self);
+}
+
+/* *handle_out is one that kept its connection, or new. */
+static bool begin_fetch(struct did_resolver *self, CURL **handle_out, struct error *err)
+{
+    pthread_mutex_lock(&self->lock);
+    const bool has_room = self->fetches < DID_RESOLVER_FETCHES_MAX;
+    self->fetches += has_room;
+    *handle_out = has_room && self->idle_count > 0 ? self->idle[--self->idle_count] : NULL;
+    pthread_mutex_unlock(&self->lock);
+    if (!has_room) {
+        return fail(err, ERROR_RESOLVER_UNAVAILABLE, "%d DIDs are being resolved already",
+                    DID_RESOLVER_FETCHES_MAX);
+    }
+    if (*handle_out == NULL) {
+        *handle_out = curl_easy_init();
+    }
+    if (*handle_out == NULL) {
+        abort(); /* out of memory */
+    }
+    return true;
+}
+
+static void end_fetch(struct did_resolver *self, CURL *handle)
+{
+    curl_easy_reset(handle); /* nothing of the request stays, its connection does */
+    pthread_mutex_lock(&self->lock);
+    self->fetches--;
+    self->idle[self->idle_count++] = handle;
+    pthread_mutex_unlock(&self->lock);
+}
+
+/* ---- the request ---- */
+
+/* did:web:localhost%3A8443 is the segment did:web:localhost%253A8443; nothing else in a DID has to
+ * be escaped in a path (RFC 3986 3.3). */
+static char *make_url(const char *url, const char *did)
+{
+    const size_t size = strlen(url) + sizeof(identifiers) + strlen(did) * ESCAPE_LENGTH;
+    char *whole = xcalloc(1, size);
+    struct text text = text_over(whole, size);
+
+    text_add(&text, url);
+    text_add(&text, identifiers);
+    for (const char *at = did; *at != '\0'; at++) {
+        text_add_bytes(&text, at, 1);
+        text_add(&text, *at == '%' ? "25" : "");
+    }
+    return whole;
+}
+
+/* For libcurl: anything but the length ends the transfer. */
+static size_t take_body(char *data, size_t size, size_t length, void *context)
+{
+    struct fetch *fetch = context;
+
+    (void)size; /* 1 */
+    if (length > DID_DOCUMENT_MAX - fetch->body_length) {
+        fetch->too_large = true;
+        return 0;
+    }
+    memcpy(fetch->body + fetch->body_length, data, length);
+    fetch->body_length += length;
+    return length;
+}
+
+static size_t take_header(char *data, size_t size, size_t length, void *context)
+{
+    struct fetch *fetch = context;
+
+    (void)data, (void)size;
+    fetch->head_length += length;
+    fetch->too_large = fetch->head_length > ANSWER_HEAD_MAX;
+    return fetch->too_large ? 0 : length;
+}
+
+/* libcurl's types of the values are checked by its own macro. */
+static void set_limits(CURL *handle)
+{
+    (void)curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, (long)DID_RESOLVER_DEADLINE_MS);
+    (void)curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT_MS, (long)DID_RESOLVER_DEADLINE_MS);
+    (void)curl_easy_setopt(handle, CURLOPT_QUICK_EXIT, 1L); /* no name is waited for beyond it */
+    (void)curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 0L);
+    (void)curl_easy_setopt(handle, CURLOPT_PROXY, "");
+    (void)curl_easy_setopt(handle, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+}
+
+static void set_request(CURL *handle, struct fetch *fetch)
+{
+    (void)curl_easy_setopt(handle, CURLOPT_URL, fetch->url);
+    (void)curl_easy_setopt(handle, CURLOPT_HTTPHEADER, fetch->headers);
+    (void)curl_easy_setopt(handle, CURLOPT_USERAGENT, "issuerd/" ISSUERD_VERSION);
+    (void)curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, take_header);
+    (void)curl_easy_setopt(handle, CURLOPT_HEADERDATA, fetch);
+    (void)curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, take_body);
+    (void)curl_easy_setopt(handle, CURLOPT_WRITEDATA, fetch);
+    (void)curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, fetch->complaint);
+}
+
+static bool fail_curl(struct error *err, CURLcode number, const char *complaint)
+{
+    struct text text = text_over(err->cause.text, sizeof(err->cause.text));
+    (void)!fail(err, ERROR_RESOLVER_UNAVAILABLE, "the DID resolver did not answer");
+    err->cause.library = "curl";
+    err->cause.number = (unsigned long)number;
+    const char *words = complaint[0] != '\0' ? complaint : curl_easy_strerror(number);
+    text_add_bytes(&text, words, strnlen(words, sizeof(err->cause.text) - 1));
+    return false;
+}
+
+/* ---- the answer ---- */
+
+static bool check_status(CURL *handle, struct error *err)
+{
+    long status = 0;
+
+    (void)curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+    switch (status) {
+    case 200:
+        return true;
+    case 400:
+    case 501:
+        return fail(err, ERROR_INVALID_REQUEST, "the DID resolver knows no DIDs of this form");
+    case 404:
+        return fail(err, ERROR_INVALID_REQUEST, "there is no such DID");
+    case 410:
+        return fail(err, ERROR_INVALID_REQUEST, "the DID is deactivated");
+    default:
+        return fail(err, ERROR_RESOLVER_UNAVAILABLE, "the DID resolver answered %ld", status);
+    }
+}
+
+/* Of all lines of that name; how many there are is bounded with the head. */
+static void read_cache_control(CURL *handle, struct freshness *freshness)
+{
+    struct curl_header *line = NULL;
+
+    for (size_t i = 0;
+         curl_easy_header(handle, "Cache-Control", i, CURLH_HEADER, -1, &line) == CURLHE_OK; i++) {
+        freshness_read(freshness, line->value);
+    }
+}
+
+/* For how long the answer may be kept; 0: not at all. It has an Age where a cache gave it (RFC 9111
+ * 4.2). */
+static int64_t lifetime_s(CURL *handle)
+{
+    struct freshness freshness = { .max_age_s = 0 };
+    struct curl_header *age = NULL;
+    int64_t age_s = 0;
+
+    read_cache_control(handle, &freshness);
+    if (curl_easy_header(handle, "Age", 0, CURLH_HEADER, -1, &age) == CURLHE_OK) {
+        age_s = delta_seconds(age->value, strlen(age->value));
+    }
+    return age_s >= 0 && age_s < freshness.max_age_s ? freshness.max_age_s - age_s : 0;
+}
+
+/* Some resolvers tell with 200 what the specification has a status for. */
+static bool check_result(const cJSON *result, struct error *err)
+{
+    const cJSON *resolution = cJSON_GetObjectItemCaseSensitive(result, "didResolutionMetadata");
+    const cJSON *metadata = cJSON_GetObjectItemCaseSensitive(result, "didDocumentMetadata");
+    const char *error = json_text(resolution, "error");
+
+    if (error != NULL && strcmp(error, "notFound") == 0) {
+        return fail(err, ERROR_INVALID_REQUEST, "there is no such DID");
+    }
+    if (error != NULL) {
+        return fail(err, ERROR_RESOLVER_UNAVAILABLE, "the DID resolver told of an error");
+    }
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(metadata, "deactivated"))) {
+        return fail(err, ERROR_INVALID_REQUEST, "the DID is deactivated");
+    }
+    return true;
+}
+
+/* Printed anew a number may be longer than it was. */
+static bool print_document(const cJSON *document, char **document_out, struct error *err)
+{
+    scoped(release_memory) char *text = NULL;
+
+    if (!cJSON_IsObject(document)) {
+        return fail(err, ERROR_RESOLVER_UNAVAILABLE, "the DID resolver's document is no object");
+    }
+    text = cJSON_PrintUnformatted(document);
+    if (text == NULL || strlen(text) > DID_DOCUMENT_MAX) {
+        return fail(err, ERROR_RESOLVER_UNAVAILABLE, "a DID document of more than %d bytes",
+                    DID_DOCUMENT_MAX);
+    }
+    *document_out = take(text);
+    return true;
+}
+
+/* The body is a resolution result (DID Resolution 7.1) or the document itself. */
+static bool read_document(struct fetch *fetch, char **document_out, struct error *err)
+{
+    scoped(release_cjson) cJSON *object = NULL;
+
+    if (!json_parse_object(fetch->body, fetch->body_length, &object, err)) {
+        err->code = ERROR_RESOLVER_UNAVAILABLE;
+        return error_context(err, "the DID resolver's answer");
+    }
+    if (!check_result(object, err)) {
+        return false;
+    }
+    const cJSON *document = cJSON_GetObjectItemCaseSensitive(object, "didDocument");
+    if (document != NULL) {
+        return print_document(document, document_out, err);
+    }
+    *document_out = take(fetch->body);
+    return true;
+}
+
+/* ---- resolving ---- */
+
+static bool perform(const struct did_resolver *self, CURL *handle, const char *did,
+                    char **document_out, int64_t *lifetime_s_out, struct error *err)
+{
+    scoped(fetch_clear) struct fetch fetch = {
+        .url = make_url(self->url, did),
+        .body = xcalloc(1, DID_DOCUMENT_MAX + 1),
+        .headers = curl_slist_append(NULL, ACCEPT),
+    };
+
+    set_limits(handle);
+    set_request(handle, &fetch);
+    const CURLcode code = curl_easy_perform(handle);
+    if (fetch.too_large) {
+        return fail(err, ERROR_RESOLVER_UNAVAILABLE, "the DID resolver's answer is too large");
+    }
+    if (code != CURLE_OK) {
+        return fail_curl(err, code, fetch.complaint);
+    }
+    *lifetime_s_out = lifetime_s(handle);
+    return check_status(handle, err) && read_document(&fetch, document_out, err);
+}
+
+bool did_resolver_fetch(struct did_resolver *self, const char *did, int64_t now_ns,
+                        char **document_out, struct error *err)
+{
+    CURL *handle = NULL;
+    int64_t lifetime = 0;
+
+    *document_out = document_cache_find(self->cache, did, now_ns);
+    if (*document_out != NULL) {
+        return true;
+    }
+    if (!begin_fetch(self, &handle, err)) {
+        return false;
+    }
+    const bool fetched = perform(self, handle, did, document_out, &lifetime, err);
+    end_fetch(self, handle);
+    if (fetched && lifetime > 0) {
+        document_cache_keep(self->cache, did, *document_out, now_ns, now_ns + lifetime * NS_PER_S);
+    }
+    return fetched;
 }
