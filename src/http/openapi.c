@@ -15,8 +15,7 @@
 enum { DOCUMENT_MAX = 64 * 1024 };
 
 static const char components[] = {
-#include "components.inc"
-    , '\0'
+#include "http/components.inc"
 };
 
 /* ---- statuses ---- */

@@ -11,6 +11,7 @@ enum {
     ON_ADMIN = 1 << SERVER_ADMIN,
 };
 
+/* Each row begins with roles, method and path: tests/http/openapi_test.py reads them. */
 static const struct route routes[] = {
     {
         .roles = ON_PUBLIC,

@@ -17,23 +17,23 @@ struct route_success {
 };
 
 struct route {
-    unsigned roles; /* bits, 1 << enum server_role */
     const char *method;
     const char *path; /* may have one "{id}" segment; of one row alone */
-    size_t body_limit;
-    bool limited; /* by the rate that one address may keep */
     endpoint_fn *endpoint;
+    size_t body_limit;
+    unsigned roles; /* bits, 1 << enum server_role */
+    bool limited;   /* by the rate that one address may keep */
 
     /* For the document. What any route answers, and what follows from the members above, is not
      * named again. */
-    const char *stands_for; /* an older path: the path that replaces it; otherwise NULL */
+    bool is_cached;    /* has an ETag, answers 304 */
+    bool needs_secret; /* x-client-secret */
+    int errors[ROUTE_ERRORS_MAX];
+    const char *stands_for; /* of an older path: the path that replaced it; otherwise NULL */
     const char *operation;
     const char *summary;
     const char *request_schema; /* NULL: takes no body */
     struct route_success success;
-    bool is_cached;    /* has an ETag, answers 304 */
-    bool needs_secret; /* x-client-secret */
-    int errors[ROUTE_ERRORS_MAX];
 };
 
 /* The table. */
