@@ -1,6 +1,7 @@
 #!/bin/sh
 # with_resolver.sh COMMAND...: runs it with TEST_RESOLVER_PORT, a universal resolver on 127.0.0.1
-# (resolver.py), and TEST_RESOLVER_TLS_PORT, one whose certificate nobody vouches for.
+# (resolver.py), and TEST_RESOLVER_TLS_PORT, one whose certificate nobody vouches for. Files in
+# TEST_DOCUMENTS are what the first resolves.
 set -eu
 umask 077
 
@@ -29,10 +30,12 @@ start() { # start FILE [OPTION...]: FILE is where its port appears
     done
 }
 
-start "$dir/port"
+mkdir "$dir/documents"
+start "$dir/port" --documents "$dir/documents"
 start "$dir/tls port" --certificate "$dir/tls.pem"
 TEST_RESOLVER_PORT=$(cat "$dir/port")
 TEST_RESOLVER_TLS_PORT=$(cat "$dir/tls port")
-export TEST_RESOLVER_PORT TEST_RESOLVER_TLS_PORT
+TEST_DOCUMENTS=$dir/documents
+export TEST_RESOLVER_PORT TEST_RESOLVER_TLS_PORT TEST_DOCUMENTS
 
 "$@"
