@@ -27,7 +27,7 @@ struct server_options {
     int64_t head_timeout_s;           /* for a whole request head */
     int64_t body_timeout_s;           /* for a whole body */
     int64_t idle_timeout_s;           /* between two requests of a connection */
-    unsigned requests_per_s;          /* of one address to the routes that are limited; 0: no limit */
+    unsigned requests_per_s;          /* of one address to limited routes; 0: no limit */
     unsigned requests_burst;
     const char *const *trusted_proxies; /* "ADDRESS" or "ADDRESS/BITS", 64 at most */
     size_t trusted_proxy_count;

@@ -51,16 +51,15 @@ bool credential_type_has(const cJSON *typed, const char *name)
 
 /* ---- trust ---- */
 
-static bool find_trust(const struct presentation_rules *rules, const char *issuer,
-                       const struct trusted_issuer **trust_out, struct error *err)
+static const struct trusted_issuer *find_trust(const struct presentation_rules *rules,
+                                               const char *issuer)
 {
     for (size_t i = 0; issuer != NULL && i < rules->trusted_count; i++) {
         if (strcmp(rules->trusted[i].did, issuer) == 0) {
-            *trust_out = &rules->trusted[i];
-            return true;
+            return &rules->trusted[i];
         }
     }
-    return fail(err, ERROR_PRESENTATION, "iss is no issuer that is trusted here");
+    return NULL;
 }
 
 static bool is_beyond_trust(const cJSON *type, const void *context)
@@ -148,14 +147,16 @@ bool credential_check(const struct presentation_rules *rules,
                       struct error *err)
 {
     scoped(jwt_clear) struct jwt credential = { .header = NULL };
-    const struct trusted_issuer *trust = NULL;
 
     if (!jwt_parse(text, strlen(text), "vc+jwt", &credential, err)) {
         return false;
     }
     const cJSON *vc = cJSON_GetObjectItemCaseSensitive(credential.claims, "vc");
-    return find_trust(rules, json_text(credential.claims, "iss"), &trust, err)
-        && check_types(trust, vc, err) && check_parties(&credential, vc, holder, err)
+    const struct trusted_issuer *trust = find_trust(rules, json_text(credential.claims, "iss"));
+    if (trust == NULL) {
+        return fail(err, ERROR_PRESENTATION, "iss is no issuer that is trusted here");
+    }
+    return check_types(trust, vc, err) && check_parties(&credential, vc, holder, err)
         && check_times(&credential, vc, request->now_s, err)
         && check_algorithm(definition, descriptor, &credential, err)
         && check_signature(rules, &credential, request->now_ns, err)

@@ -190,7 +190,8 @@ static void test_every_line_is_of_the_text_format(void)
         CU_ASSERT_TRUE(is_line_of_the_format(line));
         lines++;
     }
-    CU_ASSERT_EQUAL(lines, 2 + EXCHANGE_RESULTS + 2 + VALIDATION_RESULTS + 3 * (2 + HISTOGRAM_BUCKETS + 3));
+    CU_ASSERT_EQUAL(lines, 2 + EXCHANGE_RESULTS + 2 + VALIDATION_RESULTS
+                               + 3 * (2 + HISTOGRAM_BUCKETS + 3));
 }
 
 static void test_what_does_not_fit_is_told(void)
