@@ -1,5 +1,6 @@
 #include "http/client_address.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -25,7 +26,8 @@ static struct piece trim(struct piece piece)
     return piece;
 }
 
-/* Takes the last entry off the list; a comma inside quotes is none, and nodes have no quote in them. */
+/* Takes the last entry off the list; a comma inside quotes is none. From the end an escaped quote looks
+ * as any other: what is cut in two by that is malformed. */
 static struct piece take_last(const char *list, size_t *length)
 {
     size_t start = *length;
@@ -40,25 +42,95 @@ static struct piece take_last(const char *list, size_t *length)
     return trim(last);
 }
 
-/* The value of `for` among the parameters of one hop (RFC 7239 4). */
+static size_t token_length(struct piece piece)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    size_t length = 0;
+
+    while (length < piece.length
+           && (isalnum((unsigned char)piece.text[length])
+               || (piece.text[length] != '\0' && strchr(others, piece.text[length]) != NULL))) {
+        length++;
+    }
+    return length;
+}
+
+/* With its quotes; 0: it does not end. */
+static size_t quoted_length(struct piece piece)
+{
+    for (size_t i = 1; i < piece.length; i++) {
+        if (piece.text[i] == '"') {
+            return i + 1;
+        }
+        i += piece.text[i] == '\\';
+    }
+    return 0;
+}
+
+/* Without quotes; some proxies leave them out where a colon or brackets ask for them. */
+static size_t plain_length(struct piece piece)
+{
+    size_t length = 0;
+
+    while (length < piece.length && strchr(",;\"\\ \t", piece.text[length]) == NULL) {
+        length++;
+    }
+    return length;
+}
+
+static void skip(struct piece *piece, size_t length)
+{
+    piece->text += length;
+    piece->length -= length;
+}
+
+/* Takes the next parameter off the hop, up to its semicolon; false: it is malformed. */
+static bool take_parameter(struct piece *hop, struct piece *name_out, struct piece *value_out)
+{
+    *name_out = (struct piece){ hop->text, token_length(*hop) };
+    skip(hop, name_out->length);
+    if (name_out->length == 0 || hop->length == 0 || hop->text[0] != '=') {
+        return false;
+    }
+    skip(hop, 1);
+    const bool is_quoted = hop->length > 0 && hop->text[0] == '"';
+    *value_out = (struct piece){ hop->text, is_quoted ? quoted_length(*hop) : plain_length(*hop) };
+    skip(hop, value_out->length);
+    *hop = trim(*hop);
+    return value_out->length > 0 && (hop->length == 0 || hop->text[0] == ';');
+}
+
+static struct piece without_quotes(struct piece value)
+{
+    return value.text[0] == '"' ? (struct piece){ value.text + 1, value.length - 2 } : value;
+}
+
+/* The value of the one `for` among the parameters of a hop (RFC 7239 4); none if there are several or
+ * the hop is malformed, for others may hold what a client sent (`host`), with or without quotes. */
 static struct piece node_of(struct piece hop)
 {
-    const char *end = hop.text + hop.length;
+    static const struct piece none = { "", 0 };
+    struct piece node = none;
 
-    for (const char *at = hop.text; at < end;) {
-        const char *next = memchr(at, ';', (size_t)(end - at));
-        const char *stop = next != NULL ? next : end;
-        struct piece pair = trim((struct piece){ at, (size_t)(stop - at) });
-        if (pair.length > 4 && strncasecmp(pair.text, "for=", 4) == 0) {
-            struct piece node = { pair.text + 4, pair.length - 4 };
-            if (node.length >= 2 && node.text[0] == '"' && node.text[node.length - 1] == '"') {
-                node = (struct piece){ node.text + 1, node.length - 2 };
-            }
-            return node;
+    while (hop.length > 0) {
+        struct piece name;
+        struct piece value;
+        if (hop.text[0] == ';') {
+            skip(&hop, 1);
+            hop = trim(hop);
+            continue;
         }
-        at = next != NULL ? next + 1 : end;
+        if (!take_parameter(&hop, &name, &value)) {
+            return none;
+        }
+        if (name.length == strlen("for") && strncasecmp(name.text, "for", name.length) == 0) {
+            if (node.length > 0) {
+                return none;
+            }
+            node = value;
+        }
     }
-    return (struct piece){ "", 0 };
+    return node.length > 0 ? without_quotes(node) : none;
 }
 
 /* "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:80" */

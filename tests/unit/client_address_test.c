@@ -96,8 +96,60 @@ static void test_forwarded_is_read_where_it_is_configured(void)
     expect("10.0.0.1", "proto=http; for = 198.51.100.1", "10.0.0.1");
     expect("10.0.0.1", "proto=http;FOR=\"198.51.100.1:80\"", "198.51.100.1");
     expect("10.0.0.1", "for=198.51.100.1;host=\"a,b\"", "198.51.100.1");
+    expect("10.0.0.1", "for=198.51.100.1:80;;", "198.51.100.1");
+    expect("10.0.0.1", "for=[2001:db9::7]:80 ; by=_x", "2001:db9::7");
     expect("10.0.0.1", "for=_secret", "10.0.0.1");
     expect("10.0.0.1", "198.51.100.1", "10.0.0.1");
+}
+
+/* A proxy that passes the Host header on, in quotes or without. */
+static void test_a_host_is_no_parameter_of_its_own(void)
+{
+    proxies.by_rfc7239 = true;
+    expect("10.0.0.1", "host=\"x;for=203.0.113.9;y\";for=198.51.100.1", "198.51.100.1");
+    expect("10.0.0.1", "for=198.51.100.1;host=\"x,for=203.0.113.9\"", "198.51.100.1");
+    expect("10.0.0.1", "host=\"\\\"x;for=203.0.113.9\";for=198.51.100.1", "198.51.100.1");
+    expect("10.0.0.1", "host=x;for=203.0.113.9;for=198.51.100.1", "10.0.0.1");
+    expect("10.0.0.1", "for=198.51.100.1;host=\"a\\\",for=203.0.113.9;x=\\\"b\"", "10.0.0.1");
+}
+
+/* A client that opens a quote, before what a proxy adds. */
+static void test_a_quote_of_the_client_hides_no_hop(void)
+{
+    proxies.by_rfc7239 = true;
+    expect("10.0.0.1", "for=203.0.113.9;x=\", for=198.51.100.1", "198.51.100.1");
+    expect("10.0.0.1", "for=203.0.113.9;x=\",for=\"[2001:db9::7]:80\"", "2001:db9::7");
+    expect("10.0.0.1", "for=203.0.113.9;x=\"\\,for=198.51.100.1", "198.51.100.1");
+}
+
+static void test_a_malformed_hop_ends_the_walk(void)
+{
+    static const char *const bad[] = {
+        "for",
+        "for=",
+        "for=\"\"",
+        "for=\"",
+        "for=\"198.51.100.1",
+        "for=198.51.100.1\"",
+        "for=198.51.100.1\"\"",
+        "for=\"198.51.100.1\"x",
+        "for=198.51.100.1 x",
+        "for= 198.51.100.1",
+        "=198.51.100.1",
+        "for=198.51.100.1;for=198.51.100.1",
+        "for=198.51.100.1;x",
+        "for=198.51.100.1;x=",
+        "f(r=1;for=198.51.100.1",
+        "by=198.51.100.1",
+    };
+
+    proxies.by_rfc7239 = true;
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        char header[128];
+        expect("10.0.0.1", bad[i], "10.0.0.1");
+        (void)snprintf(header, sizeof(header), "for=203.0.113.9, %s, for=10.9.9.9", bad[i]);
+        expect("10.0.0.1", header, "10.9.9.9");
+    }
 }
 
 int main(void)
@@ -111,6 +163,9 @@ int main(void)
         { "what is no address ends the walk", test_what_is_no_address_ends_the_walk },
         { "Forwarded is read where it is configured",
           test_forwarded_is_read_where_it_is_configured },
+        { "a host is no parameter of its own", test_a_host_is_no_parameter_of_its_own },
+        { "a quote of the client hides no hop", test_a_quote_of_the_client_hides_no_hop },
+        { "a malformed hop ends the walk", test_a_malformed_hop_ends_the_walk },
         CU_TEST_INFO_NULL,
     };
     return run_suite("client address", set_up, NULL, tests);
