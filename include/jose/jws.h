@@ -38,7 +38,9 @@ MUST_CHECK bool jws_verifier_clone(const struct jws_verifier *verifier,
 bool jws_verify(struct jws_verifier *verifier, const void *input, size_t input_length,
                 const struct signature *signature);
 
-/* The same for a key that verifies once. False as well if `algorithm` is not one of the key's. */
+/* jws_verify() with a key in OpenSSL's own memory, as jwk_parse() makes them, that is not worth a
+ * verifier: a copy of the key, made by way of DER, would take longer than the signature. False also
+ * if `algorithm` is not one of the key's. */
 bool jws_verify_once(EVP_PKEY *key, enum jose_algorithm algorithm, const void *input,
                      size_t input_length, const struct signature *signature);
 

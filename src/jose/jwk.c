@@ -52,9 +52,13 @@ enum jose_algorithm jwk_default_algorithm(EVP_PKEY *key)
     return EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA ? JOSE_PS256 : JOSE_ALGORITHM_NONE;
 }
 
-enum jose_algorithm jwk_verification_algorithm(EVP_PKEY *key)
+bool jwk_fits(EVP_PKEY *key, enum jose_algorithm algorithm)
 {
-    return is_curve(key, "secp256k1") ? JOSE_ES256K : jwk_default_algorithm(key);
+    const enum jose_algorithm natural = jwk_default_algorithm(key);
+
+    return algorithm == JOSE_ES256K ? is_curve(key, "secp256k1")
+         : algorithm == JOSE_RS256  ? natural == JOSE_PS256
+                                    : algorithm != JOSE_ALGORITHM_NONE && algorithm == natural;
 }
 
 /* "name":"value" as base64url of `number`, big-endian: of `width` bytes, or if 0 as few as it needs
@@ -202,18 +206,15 @@ bool jwk_from_key(EVP_PKEY *key, enum jose_algorithm algorithm, struct jwk *jwk_
     static const char *const needs[] = {
         [JOSE_ES256] = "a P-256 key",      [JOSE_ES384] = "a P-384 key",
         [JOSE_RS256] = "an RSA key",       [JOSE_PS256] = "an RSA key",
-        [JOSE_ED25519] = "an Ed25519 key", [JOSE_ES256K] = "another algorithm to sign with",
+        [JOSE_ED25519] = "an Ed25519 key", [JOSE_ES256K] = "another signer than issuerd",
     };
-    const enum jose_algorithm natural = jwk_default_algorithm(half);
-    if (algorithm == JOSE_ED25519 && natural == algorithm) {
+    if (algorithm == JOSE_ES256K || !jwk_fits(half, algorithm)) {
+        return fail(err, ERROR_KEY_POLICY, "%s needs %s", jose_algorithm_name(algorithm),
+                    needs[algorithm]);
+    }
+    if (algorithm == JOSE_ED25519) {
         return okp_jwk(half, jwk_out, err);
     }
-    if (jose_ecdsa_half(algorithm) > 0 && natural == algorithm) {
-        return ec_jwk(half, algorithm, jwk_out, err);
-    }
-    if ((algorithm == JOSE_RS256 || algorithm == JOSE_PS256) && natural == JOSE_PS256) {
-        return rsa_jwk(half, algorithm, jwk_out, err);
-    }
-    return fail(err, ERROR_KEY_POLICY, "%s needs %s", jose_algorithm_name(algorithm),
-                needs[algorithm]);
+    return jose_ecdsa_half(algorithm) > 0 ? ec_jwk(half, algorithm, jwk_out, err)
+                                          : rsa_jwk(half, algorithm, jwk_out, err);
 }

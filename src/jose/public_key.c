@@ -5,12 +5,13 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 
 #include "base/memory.h"
 
-enum { ED25519_BYTES = 32 };
+enum { ED25519_OCTETS = 32 };
 
 DEFINE_RELEASE(release_pkey_ctx, EVP_PKEY_CTX, EVP_PKEY_CTX_free)
 DEFINE_RELEASE(release_param_build, OSSL_PARAM_BLD, OSSL_PARAM_BLD_free)
@@ -42,11 +43,11 @@ EVP_PKEY *public_key_from_point(const char *curve, const uint8_t *point, size_t 
     return from_params("EC", build);
 }
 
-/* The encodings of the points of order 1, 2, 4 and 8, with the sign bit left out; the last two are not
- * canonical. */
-static const uint8_t small_order[][ED25519_BYTES] = {
-    { 0 },
-    { 1 },
+/* The y of the eight points whose order divides 8, little-endian, computed from the curve of RFC 8032
+ * 5.1: orders 4, 1, 8, 8 and 2. The sign of x in the last octet's highest bit makes no difference. */
+static const uint8_t SMALL_ORDER[][ED25519_OCTETS] = {
+    { 0x00 },
+    { 0x01 },
     { 0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4,
       0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6,
       0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05 },
@@ -56,33 +57,40 @@ static const uint8_t small_order[][ED25519_BYTES] = {
     { 0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f },
-    { 0xed, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f },
-    { 0xee, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f },
 };
 
-static bool has_small_order(const uint8_t octets[static ED25519_BYTES])
+/* y must be less than p = 2^255 - 19 (RFC 8032 5.1.3): p and p + 1 are 0 and 1 in another spelling. */
+static bool is_canonical(const uint8_t y[static ED25519_OCTETS])
 {
-    uint8_t unsigned_octets[ED25519_BYTES];
+    static const uint8_t P[ED25519_OCTETS] = {
+        0xed, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+    };
+    return y[0] < P[0] || memcmp(y + 1, P + 1, sizeof(P) - 1) != 0;
+}
 
-    memcpy(unsigned_octets, octets, sizeof(unsigned_octets));
-    unsigned_octets[ED25519_BYTES - 1] &= 0x7f;
-    for (size_t i = 0; i < COUNT_OF(small_order); i++) {
-        if (memcmp(unsigned_octets, small_order[i], sizeof(unsigned_octets)) == 0) {
-            return true;
+static bool has_large_order(const uint8_t *octets)
+{
+    uint8_t y[ED25519_OCTETS];
+
+    memcpy(y, octets, sizeof(y));
+    y[sizeof(y) - 1] &= 0x7f;
+    for (size_t i = 0; i < COUNT_OF(SMALL_ORDER); i++) {
+        if (memcmp(y, SMALL_ORDER[i], sizeof(y)) == 0) {
+            return false;
         }
     }
-    return false;
+    return is_canonical(y);
 }
 
 EVP_PKEY *public_key_from_ed25519(const uint8_t *octets, size_t length)
 {
-    return length != ED25519_BYTES || has_small_order(octets)
-             ? NULL
-             : EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, octets, length);
+    if (length != ED25519_OCTETS || !has_large_order(octets)) {
+        ERR_raise(ERR_LIB_EVP, EVP_R_INVALID_KEY);
+        return NULL;
+    }
+    return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, octets, length);
 }
 
 EVP_PKEY *public_key_from_rsa(const uint8_t *modulus, size_t modulus_length,

@@ -9,6 +9,7 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 
@@ -366,6 +367,30 @@ static void test_algorithms_are_known_by_their_exact_names(void)
     }
 }
 
+static void test_what_others_sign_with_has_names_of_its_own(void)
+{
+    static const char *const STRANGERS[] = { "",      "none",  "es256k", "ES256K ", "HS256",
+                                             "RS256", "PS256", "ES512",  "eddsa",   "Ed448" };
+
+    CU_ASSERT_EQUAL(jose_algorithm_verified("ES256"), JOSE_ES256);
+    CU_ASSERT_EQUAL(jose_algorithm_verified("ES384"), JOSE_ES384);
+    CU_ASSERT_EQUAL(jose_algorithm_verified("ES256K"), JOSE_ES256K);
+    CU_ASSERT_EQUAL(jose_algorithm_verified("Ed25519"), JOSE_ED25519);
+    CU_ASSERT_EQUAL(jose_algorithm_verified("EdDSA"), JOSE_ED25519);
+    CU_ASSERT_STRING_EQUAL(jose_algorithm_name(JOSE_ES256K), "ES256K");
+    for (size_t i = 0; i < COUNT_OF(STRANGERS); i++) {
+        CU_ASSERT_EQUAL(jose_algorithm_verified(STRANGERS[i]), JOSE_ALGORITHM_NONE);
+    }
+}
+
+static void test_a_secp256k1_key_is_never_one_of_this_server(void)
+{
+    use_key(EVP_EC_gen("secp256k1"));
+    CU_ASSERT_EQUAL(jwk_default_algorithm(fixture.key), JOSE_ALGORITHM_NONE);
+    assert_refused(JOSE_ES256);
+    assert_refused(JOSE_ES256K);
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -392,6 +417,10 @@ int main(void)
         { "the key chooses its algorithm", test_the_key_chooses_its_algorithm },
         { "algorithms are known by their exact names",
           test_algorithms_are_known_by_their_exact_names },
+        { "what others sign with has names of its own",
+          test_what_others_sign_with_has_names_of_its_own },
+        { "a secp256k1 key is never one of this server",
+          test_a_secp256k1_key_is_never_one_of_this_server },
         CU_TEST_INFO_NULL,
     };
     return run_suite("jwk", clear, free_key, tests);
