@@ -53,34 +53,39 @@ static bool set_algorithm(EVP_PKEY_CTX *context, enum jose_algorithm algorithm)
             && EVP_PKEY_CTX_set_rsa_pss_saltlen(context, PS256_SALT) == 1);
 }
 
-/* Takes over `own`. */
-static bool verifier_around(EVP_PKEY *own, enum jose_algorithm algorithm,
-                            struct jws_verifier **verifier_out, struct error *err)
+/* Takes a reference to the key. */
+static bool set_up(struct jws_verifier *self, EVP_PKEY *key, enum jose_algorithm algorithm,
+                   struct error *err)
 {
-    scoped(release_key) EVP_PKEY *half = own;
-
-    if (!jwk_fits(half, algorithm) || EVP_PKEY_get_size(half) > SIGNATURE_MAX) {
+    if (!jwk_fits(key, algorithm) || EVP_PKEY_get_size(key) > SIGNATURE_MAX) {
         return fail(err, ERROR_INTERNAL, "this key verifies no %s", jose_algorithm_name(algorithm));
     }
-    scoped(release_verifier) struct jws_verifier *self = xcalloc(1, sizeof(*self));
     self->algorithm = algorithm;
     self->half = jose_ecdsa_half(algorithm);
-    self->signature_length = self->half > 0 ? 2 * self->half : (size_t)EVP_PKEY_get_size(half);
-    self->context = EVP_PKEY_CTX_new(half, NULL);
-    if (self->context == NULL || !set_algorithm(self->context, algorithm)) {
+    self->signature_length = self->half > 0 ? 2 * self->half : (size_t)EVP_PKEY_get_size(key);
+    self->context = EVP_PKEY_CTX_new(key, NULL);
+    if (self->context == NULL || !set_algorithm(self->context, algorithm)
+        || EVP_PKEY_up_ref(key) != 1) {
         return fail_openssl(err, ERROR_INTERNAL, "set up %s", jose_algorithm_name(algorithm));
     }
-    self->key = take(half);
-    *verifier_out = take(self);
+    self->key = key;
     return true;
 }
 
 bool jws_verifier_new(EVP_PKEY *key, enum jose_algorithm algorithm,
                       struct jws_verifier **verifier_out, struct error *err)
 {
-    EVP_PKEY *half = jwk_public_half(key);
-    return half != NULL ? verifier_around(half, algorithm, verifier_out, err)
-                        : fail_openssl(err, ERROR_INTERNAL, "copy a public key to verify with");
+    scoped(release_key) EVP_PKEY *half = jwk_public_half(key);
+    scoped(release_verifier) struct jws_verifier *self = xcalloc(1, sizeof(*self));
+
+    if (half == NULL) {
+        return fail_openssl(err, ERROR_INTERNAL, "copy a public key to verify with");
+    }
+    if (!set_up(self, half, algorithm, err)) {
+        return false;
+    }
+    *verifier_out = take(self);
+    return true;
 }
 
 bool jws_verifier_prepare(struct jws_verifier *verifier)
@@ -185,22 +190,26 @@ bool jws_verify(struct jws_verifier *verifier, const void *input, size_t input_l
     return valid;
 }
 
+static void clear(struct jws_verifier *verifier)
+{
+    es256_table_free(verifier->table);
+    EVP_PKEY_CTX_free(verifier->context);
+    EVP_PKEY_free(verifier->key);
+}
+
 bool jws_verify_once(EVP_PKEY *key, enum jose_algorithm algorithm, const void *input,
                      size_t input_length, const struct signature *signature)
 {
-    scoped(release_verifier) struct jws_verifier *verifier = NULL;
+    scoped(clear) struct jws_verifier self = { .key = NULL };
     struct error err;
 
-    return EVP_PKEY_up_ref(key) == 1 && verifier_around(key, algorithm, &verifier, &err)
-        && jws_verify(verifier, input, input_length, signature);
+    return set_up(&self, key, algorithm, &err) && jws_verify(&self, input, input_length, signature);
 }
 
 void jws_verifier_free(struct jws_verifier *verifier)
 {
     if (verifier != NULL) {
-        es256_table_free(verifier->table);
-        EVP_PKEY_CTX_free(verifier->context);
-        EVP_PKEY_free(verifier->key);
+        clear(verifier);
         free(verifier);
     }
 }

@@ -129,7 +129,7 @@ static bool read_signature(const struct part *part, enum jose_algorithm algorith
 bool jwt_parse(const char *text, size_t length, const char *type, struct jwt *jwt_out,
                struct error *err)
 {
-    struct parts parts;
+    struct parts parts = { .header = { NULL, 0 } };
     scoped(jwt_clear) struct jwt jwt = { 0 };
 
     if (length > JWT_MAX) {
