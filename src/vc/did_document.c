@@ -27,10 +27,16 @@ static bool is_named(const cJSON *id, const struct document_query *query)
     return text != NULL && text[0] == '#' && strcmp(text + 1, query->fragment) == 0;
 }
 
-static const cJSON *list_of(const cJSON *document, const char *name)
+/* NULL: the document has no such list. */
+static bool read_list(const cJSON *document, const char *name, const cJSON **list_out,
+                      struct error *err)
 {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(document, name);
-    return cJSON_IsArray(list) && cJSON_GetArraySize(list) <= METHODS_MAX ? list : NULL;
+
+    *list_out = cJSON_IsArray(list) ? list : NULL;
+    return cJSON_GetArraySize(*list_out) <= METHODS_MAX
+        || fail(err, ERROR_INVALID_REQUEST, "the DID document has more than %d of %s", METHODS_MAX,
+                name);
 }
 
 /* How many methods of the list have the id; the last of them is *method_out. */
@@ -69,10 +75,15 @@ static bool find_method(const cJSON *document, const struct document_query *quer
 {
     const char *purpose =
         query->purpose == DID_AUTHENTICATION ? "authentication" : "assertionMethod";
-    const cJSON *relationship = list_of(document, purpose);
+    const cJSON *relationship = NULL;
+    const cJSON *methods = NULL;
+
+    if (!read_list(document, purpose, &relationship, err)
+        || !read_list(document, "verificationMethod", &methods, err)) {
+        return false;
+    }
     const unsigned embedded = count_methods(relationship, query, method_out);
-    const unsigned listed =
-        count_methods(list_of(document, "verificationMethod"), query, method_out);
+    const unsigned listed = count_methods(methods, query, method_out);
 
     if (embedded + listed == 0) {
         return fail(err, ERROR_INVALID_REQUEST, "the DID document has no key that kid names");
@@ -107,8 +118,9 @@ static bool parse_point_in_x(const cJSON *jwk, EVP_PKEY **key_out, struct error 
 
 static bool has_point_in_x(const cJSON *jwk)
 {
+    const char *kty = json_text(jwk, "kty");
     const char *crv = json_text(jwk, "crv");
-    return crv != NULL && strcmp(crv, "secp256k1") == 0
+    return kty != NULL && strcmp(kty, "EC") == 0 && crv != NULL && strcmp(crv, "secp256k1") == 0
         && cJSON_GetObjectItemCaseSensitive(jwk, "y") == NULL
         && cJSON_GetObjectItemCaseSensitive(jwk, "d") == NULL;
 }
