@@ -15,7 +15,7 @@ packages_of() {
         libtss2-dev libcurl4-openssl-dev libpcre2-dev ;;
     run) echo softhsm2 curl jq jose ;;
     test) echo libcunit1-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck binutils \
-        opensc procps python3 python3-jsonschema swtpm swtpm-tools tpm2-tools ;;
+        opensc openssl procps python3 python3-jsonschema swtpm swtpm-tools tpm2-tools ;;
     *)
         echo "packages.sh: no group \"$1\": build, run and test are" >&2
         return 2
