@@ -22,8 +22,8 @@ struct appearance {
 
 static struct appearance appearance_of(enum error_code code)
 {
-    static const char unavailable[] = "The service cannot issue tokens at the moment. The "
-                                      "authorization code is still good: try again.";
+    static const char unavailable[] = "The service cannot do this at the moment. Nothing is "
+                                      "used up, a code is still good: try again.";
     switch (code) {
     case ERROR_INVALID_REQUEST:
         return (struct appearance){ 400, 10002, "BadRequest", NULL, 0 };
