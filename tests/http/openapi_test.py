@@ -7,6 +7,7 @@ ANSWERS, kept by the tests before this one (tests/support/answers.h), is one tha
 that http_request() cannot make, such as those of http.framing, are not among them.
 """
 import collections
+import datetime
 import http.client
 import json
 import pathlib
@@ -14,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import urllib.parse
 
 import jsonschema
 
@@ -36,6 +38,8 @@ NO_ROUTE = 10007
 BEFORE_ROUTES = {400, 408, 431, 503}  # head and connection are judged before path and method
 WITHOUT_BODY = {304}
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+FORMATS = jsonschema.FormatChecker()
+ANNOTATIONS = {"double"}  # formats that say nothing which could be checked
 
 problems = []
 
@@ -44,6 +48,26 @@ def check(holds, problem):
     if not holds:
         problems.append(problem)
     return holds
+
+
+# ---- formats: jsonschema passes over those whose library is not installed ----
+
+
+@FORMATS.checks("date-time", raises=ValueError)
+def is_date_time(value):
+    if not isinstance(value, str):
+        return True
+    if not re.fullmatch(r"[0-9-]{10}T[0-9:]{8}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})", value):
+        return False
+    return datetime.datetime.fromisoformat(value) is not None
+
+
+@FORMATS.checks("uri", raises=ValueError)
+def is_uri(value):
+    if not isinstance(value, str):
+        return True
+    parts = urllib.parse.urlsplit(value)
+    return parts.scheme != "" and parts.hostname is not None and " " not in value
 
 
 # ---- a server ----
@@ -121,6 +145,13 @@ def check_references(document):
             check(f"#/components/{kind}/{name}" in used, f"components: nothing uses {kind}/{name}")
 
 
+def check_formats(document):
+    for place, value in nodes(document["components"]["schemas"], "schemas"):
+        if isinstance(value, dict) and isinstance(value.get("format"), str):
+            check(value["format"] in FORMATS.checkers.keys() | ANNOTATIONS,
+                  f"{place}: nobody checks the format {value['format']}")
+
+
 def check_operation(document, path, method, operation):
     place = f"{method.upper()} {path}"
     tags = {tag["name"] for tag in document["tags"]}
@@ -148,6 +179,7 @@ def check_structure(document):
     check(re.fullmatch(r"3\.1\.\d+", document["openapi"]), "not OpenAPI 3.1")
     check(document["info"].get("title") and document["info"].get("version"), "info is not complete")
     check_references(document)
+    check_formats(document)
     for path, method, operation in operations(document):
         check(path.startswith("/"), f"{path}: no path")
         check_operation(document, path, method, operation)
@@ -299,7 +331,7 @@ class Judge:
             return
         with_components = {**schema, "components": self.document["components"]}
         validator = jsonschema.Draft202012Validator(
-            with_components, format_checker=jsonschema.FormatChecker())
+            with_components, format_checker=FORMATS)
         for err in validator.iter_errors(body):
             check(False, f"{what}: {err.json_path}: {err.message}")
         if answer["status"] >= 400 and isinstance(body, dict):
