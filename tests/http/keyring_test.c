@@ -190,18 +190,36 @@ static bool is_published(const char *kid)
     return strstr(look(), kid) != NULL;
 }
 
-/* True once the key is in the JWK Set, or is not. */
-static bool comes_to_be_published(const char *kid, bool wanted)
+static bool is_in_did_document(const char *kid)
+{
+    struct http_client *client = http_connect(instance_public_port(fixture.instance));
+    const struct http_reply *reply = http_get(client, "/.well-known/did.json");
+    const bool found = strstr(reply->body, kid) != NULL;
+
+    CU_ASSERT_EQUAL(reply->status, 200);
+    http_close(client);
+    return found;
+}
+
+typedef bool shows_fn(const char *kid);
+
+static bool comes_to(shows_fn *shows, const char *kid, bool wanted)
 {
     const int64_t until_ns = monotonic_ns() + SOON_S * NS_PER_S;
 
-    while (is_published(kid) != wanted) {
+    while (shows(kid) != wanted) {
         if (monotonic_ns() > until_ns) {
             return false;
         }
         (void)usleep(20000);
     }
     return true;
+}
+
+/* True once the key is in the JWK Set, or is not. */
+static bool comes_to_be_published(const char *kid, bool wanted)
+{
+    return comes_to(is_published, kid, wanted);
 }
 
 /* A token, kept; NULL: anything but 503 and then a 201 was the answer. */
@@ -365,6 +383,35 @@ static void test_a_key_that_vanished_is_missed_and_another_signs(void)
     CU_ASSERT_TRUE(is_published(gone.text)); /* its tokens live */
 }
 
+static void test_the_did_document_holds_the_active_keys_alone(void)
+{
+    CU_ASSERT_TRUE_FATAL(make_key("main"));
+    CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance));
+    const struct kid old = kid_of("main");
+    CU_ASSERT_EQUAL(instance_stop(fixture.instance, SOON_S), 0);
+    CU_ASSERT_TRUE_FATAL(make_key("next"));
+    const struct kid new = kid_of("next");
+    CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance));
+    CU_ASSERT_TRUE(is_in_did_document(old.text));
+    CU_ASSERT_FALSE(is_in_did_document(new.text));
+
+    CU_ASSERT_TRUE(goes("publish", new.text));
+    CU_ASSERT_TRUE(comes_to_be_published(new.text, true));
+    CU_ASSERT_TRUE(is_in_did_document(old.text));
+    CU_ASSERT_FALSE(is_in_did_document(new.text));
+
+    CU_ASSERT_TRUE(let_time_pass());
+    CU_ASSERT_TRUE(goes("activate", new.text));
+    CU_ASSERT_TRUE(comes_to(is_in_did_document, new.text, true));
+    CU_ASSERT_TRUE(is_in_did_document(old.text));
+
+    CU_ASSERT_TRUE(issue() != NULL); /* for whose life the retiring key stays published */
+    CU_ASSERT_TRUE(goes("retire", old.text));
+    CU_ASSERT_TRUE(comes_to(is_in_did_document, old.text, false));
+    CU_ASSERT_TRUE(is_published(old.text));
+    CU_ASSERT_TRUE(is_in_did_document(new.text));
+}
+
 /* ---- rotation under load ---- */
 
 static bool issue_for(int64_t ns)
@@ -448,6 +495,8 @@ int main(void)
           test_a_key_that_changed_under_its_name_is_not_used },
         { "a key that vanished is missed and another signs",
           test_a_key_that_vanished_is_missed_and_another_signs },
+        { "the DID document holds the active keys alone",
+          test_the_did_document_holds_the_active_keys_alone },
         { "every token verifies through rotations and a restart",
           test_every_token_verifies_through_rotations_and_a_restart },
         CU_TEST_INFO_NULL,
