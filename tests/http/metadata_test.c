@@ -172,7 +172,7 @@ static void end_other(void)
 
 static void serve_issuer(const char *setting)
 {
-    const char *const settings[] = { setting, NULL };
+    const char *const settings[] = { "issuer.environment=development", setting, NULL };
 
     other = instance_new(settings);
     CU_ASSERT_TRUE_FATAL(instance_start(other));
@@ -192,6 +192,11 @@ static void test_port_of_the_issuer_is_in_its_did(void)
     serve_issuer("issuer.url=https://issuer.example:8443");
     CU_ASSERT_STRING_EQUAL(text_member(get_document(DID_PATH), "id"),
                            "did:web:issuer.example%3A8443");
+}
+
+static void test_issuer_without_tls_has_no_did(void)
+{
+    assert_no_did("issuer.url=http://issuer.example");
 }
 
 static void test_issuer_with_a_path_has_no_did(void)
@@ -224,6 +229,7 @@ int main(void)
     };
     CU_TestInfo other_tests[] = {
         { "the port of the issuer is in its DID", test_port_of_the_issuer_is_in_its_did },
+        { "an issuer without TLS has no DID", test_issuer_without_tls_has_no_did },
         { "an issuer with a path has no DID", test_issuer_with_a_path_has_no_did },
         { "an issuer at an IPv4 address has no DID", test_issuer_at_an_ipv4_address_has_no_did },
         { "an issuer at an IPv6 address has no DID", test_issuer_at_an_ipv6_address_has_no_did },
