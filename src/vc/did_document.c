@@ -107,13 +107,11 @@ static bool parse_point_in_x(const cJSON *jwk, EVP_PKEY **key_out, struct error 
 
     if (x == NULL || strlen(x) != POINT_BASE64_LENGTH || strspn(x, digits) != POINT_BASE64_LENGTH
         || EVP_DecodeBlock(point, (const uint8_t *)x, POINT_BASE64_LENGTH) != POINT_LENGTH) {
-        return fail(err, ERROR_INVALID_REQUEST, "publicKeyJwk.x: not the base64 of %d octets",
-                    POINT_LENGTH);
+        return fail(err, ERROR_INVALID_REQUEST, "x: not the base64 of %d octets", POINT_LENGTH);
     }
     *key_out = public_key_from_point("secp256k1", point, sizeof(point));
     ERR_clear_error();
-    return *key_out != NULL
-        || fail(err, ERROR_INVALID_REQUEST, "publicKeyJwk.x: no point of secp256k1");
+    return *key_out != NULL || fail(err, ERROR_INVALID_REQUEST, "x: no point of secp256k1");
 }
 
 static bool has_point_in_x(const cJSON *jwk)
@@ -138,8 +136,9 @@ static bool parse_key(const cJSON *method, const struct document_query *query, E
     if (multikey != NULL) {
         return multikey_parse(multikey, key_out, err) || error_context(err, "publicKeyMultibase");
     }
-    return query->takes_point_in_x && has_point_in_x(jwk) ? parse_point_in_x(jwk, key_out, err)
-                                                          : jwk_parse(jwk, key_out, err);
+    return (query->takes_point_in_x && has_point_in_x(jwk) ? parse_point_in_x(jwk, key_out, err)
+                                                           : jwk_parse(jwk, key_out, err))
+        || error_context(err, "publicKeyJwk");
 }
 
 bool document_find_key(const char *text, const struct document_query *query, EVP_PKEY **key_out,

@@ -190,7 +190,7 @@ static void test_the_odd_key_of_did_empe_is_taken_there_and_only_there(void)
     publish_key("did:web:odd.example", jwk, "authentication");
     CU_ASSERT_TRUE_FATAL(create(fixture.instance, NULL));
     take_did(&fixture.holder, "did:web:odd.example");
-    assert_refused(validate("", ""), "jwk.x");
+    assert_refused(validate("", ""), "publicKeyJwk: x");
     take_did(&fixture.holder, EMPE);
     CU_ASSERT_TRUE_FATAL(is_validated(validate("", "")));
     assert_token_for(EMPE);
