@@ -33,7 +33,7 @@ pids=()
 for target in "${targets[@]}"; do
     mkdir -p "$build/corpus/$target"
     "$build/tests/fuzz/${target}_fuzz" -max_total_time="$seconds" -timeout=5 -max_len=8192 \
-        -print_final_stats=1 -artifact_prefix="$build/$target-" \
+        -print_final_stats=1 -artifact_prefix="$build/$target-" -dict="$root/tests/fuzz/$target.dict" \
         "$build/corpus/$target" "$root/tests/fuzz/corpus/$target" >"$build/$target.log" 2>&1 &
     pids+=($!)
 done
