@@ -1,15 +1,13 @@
-/* DID documents (DID Core 5): a text from a resolver, and the one key in it that is asked for. */
+/* Keys in a DID document (W3C DID Core 5.2, 5.3). */
 #pragma once
 
 #include "vc/did_keys.h"
 
-struct document_query {
-    const char *did;
-    const char *fragment; /* behind the '#' */
-    enum did_purpose purpose;
-    bool takes_point_in_x; /* did:empe: a secp256k1 JWK whose x is base64 of the compressed point */
-};
+#include <cjson/cJSON.h>
 
-/* Fails with INVALID_REQUEST, naming what is wrong. The caller frees *key_out. */
-MUST_CHECK bool document_find_key(const char *text, const struct document_query *query,
-                                  EVP_PKEY **key_out, struct error *err);
+enum { DID_METHODS_MAX = 64 }; /* entries of one list */
+
+/* As did_find_key(), of a document that was fetched for `did`. */
+MUST_CHECK bool did_document_find_key(const cJSON *document, const char *did, const char *fragment,
+                                      enum did_purpose purpose, EVP_PKEY **key_out,
+                                      struct error *err);

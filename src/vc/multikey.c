@@ -1,84 +1,97 @@
 #include "vc/multikey.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-
-#include <openssl/err.h>
 
 #include "base/memory.h"
 #include "jose/public_key.h"
 
-enum { CODEC_LENGTH = 2, OCTETS_MAX = CODEC_LENGTH + 49 };
-
 struct codec {
-    uint8_t varint[CODEC_LENGTH];
-    const char *group; /* OpenSSL's; NULL: Ed25519 */
-    size_t length;     /* of the key: a compressed point, or the octets of RFC 8032 */
+    uint8_t varint[2]; /* of the multicodec table's number, in its only minimal form */
+    const char *name;
+    const char *group; /* NULL: Ed25519 */
+    size_t length;     /* of the key */
 };
 
-static const struct codec codecs[] = {
-    { { 0x80, 0x24 }, "prime256v1", 33 }, /* p256-pub, 0x1200 */
-    { { 0x81, 0x24 }, "secp384r1", 49 },  /* p384-pub, 0x1201 */
-    { { 0xe7, 0x01 }, "secp256k1", 33 },
-    { { 0xed, 0x01 }, NULL, 32 },
+static const struct codec CODECS[] = {
+    { { 0x80, 0x24 }, "p256-pub", "prime256v1", 33 }, /* 0x1200 */
+    { { 0x81, 0x24 }, "p384-pub", "secp384r1", 49 },  /* 0x1201 */
+    { { 0xe7, 0x01 }, "secp256k1-pub", "secp256k1", 33 },
+    { { 0xed, 0x01 }, "ed25519-pub", NULL, 32 },
 };
 
-/* False if the octets do not fit. No codec begins with a zero octet, so no text does with a '1'. */
-static bool decode_base58(const char *text, uint8_t out[static OCTETS_MAX], size_t *length_out)
+enum { MULTIKEY_BYTES = 2 + 49 };
+
+/* One number in base 58, written big-endian. A leading "1" is a leading zero byte, which no codec of
+ * ours begins with. False also if there are more bytes than in any key. */
+static bool base58btc_decode(const char *text, uint8_t out[static MULTIKEY_BYTES],
+                             size_t *length_out)
 {
-    static const char digits[] = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-    uint8_t little[OCTETS_MAX] = { 0 }; /* endian */
+    static const char DIGITS[] = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+    uint8_t number[MULTIKEY_BYTES]; /* little-endian */
     size_t length = 0;
 
-    for (const char *at = text; *at != '\0'; at++) {
-        const char *digit = strchr(digits, *at);
+    if (*text == '1') {
+        return false;
+    }
+    for (; *text != '\0'; text++) {
+        const char *digit = strchr(DIGITS, *text);
         if (digit == NULL) {
             return false;
         }
-        unsigned carry = (unsigned)(digit - digits);
+        unsigned carry = (unsigned)(digit - DIGITS);
         for (size_t i = 0; i < length; i++) {
-            carry += little[i] * 58U;
-            little[i] = (uint8_t)carry;
+            carry += number[i] * 58U;
+            number[i] = (uint8_t)(carry & 0xff);
             carry >>= 8;
         }
         if (carry > 0) {
-            if (length == OCTETS_MAX) {
+            if (length == sizeof(number)) {
                 return false;
             }
-            little[length++] = (uint8_t)carry;
+            number[length++] = (uint8_t)carry;
         }
     }
     for (size_t i = 0; i < length; i++) {
-        out[i] = little[length - 1 - i];
+        out[i] = number[length - 1 - i];
     }
     *length_out = length;
     return true;
 }
 
-static EVP_PKEY *key_of(const uint8_t *octets, size_t length)
+static const struct codec *find_codec(const uint8_t *bytes, size_t length)
 {
-    for (size_t i = 0; i < COUNT_OF(codecs); i++) {
-        const struct codec *codec = &codecs[i];
-        if (length == CODEC_LENGTH + codec->length
-            && memcmp(octets, codec->varint, CODEC_LENGTH) == 0) {
-            return codec->group != NULL
-                     ? public_key_from_point(codec->group, octets + CODEC_LENGTH, codec->length)
-                     : public_key_from_ed25519(octets + CODEC_LENGTH, codec->length);
+    for (size_t i = 0; i < COUNT_OF(CODECS); i++) {
+        if (length > sizeof(CODECS[i].varint)
+            && memcmp(bytes, CODECS[i].varint, sizeof(CODECS[i].varint)) == 0) {
+            return &CODECS[i];
         }
     }
     return NULL;
 }
 
-bool multikey_parse(const char *text, EVP_PKEY **key_out, struct error *err)
+bool multikey_parse(const char *multibase, EVP_PKEY **key_out, struct error *err)
 {
-    uint8_t octets[OCTETS_MAX];
+    uint8_t bytes[MULTIKEY_BYTES];
     size_t length = 0;
 
-    if (text[0] != 'z' || text[1] == '1' || !decode_base58(text + 1, octets, &length)) {
-        return fail(err, ERROR_INVALID_REQUEST, "not a multibase key: z and base58");
+    if (*multibase != 'z' || !base58btc_decode(multibase + 1, bytes, &length)) {
+        return fail(err, ERROR_INVALID_REQUEST, "not z and the base58btc of a public key");
     }
-    *key_out = key_of(octets, length);
-    ERR_clear_error();
+    const struct codec *codec = find_codec(bytes, length);
+    if (codec == NULL) {
+        return fail(err, ERROR_INVALID_REQUEST,
+                    "its multicodec is none of p256-pub, p384-pub, secp256k1-pub, ed25519-pub");
+    }
+    const uint8_t *key = bytes + sizeof(codec->varint);
+    length -= sizeof(codec->varint);
+    if (length != codec->length) {
+        return fail(err, ERROR_INVALID_REQUEST, "a key of %zu bytes, where %s has %zu", length,
+                    codec->name, codec->length);
+    }
+    *key_out = codec->group == NULL ? public_key_from_ed25519(key, length)
+                                    : public_key_from_point(codec->group, key, length);
     return *key_out != NULL
-        || fail(err, ERROR_INVALID_REQUEST, "no P-256, P-384, secp256k1 or Ed25519 key");
+        || fail_openssl(err, ERROR_INVALID_REQUEST, "not a key of %s", codec->name);
 }

@@ -1,10 +1,11 @@
-/* Multikeys: a public key with its multicodec in front, as multibase base58-btc
- * (Controlled Identifiers 2.4.1; the did:key method, 3.1). */
+/* Public keys as one word: multibase, multicodec, compressed point (W3C Controlled Identifiers 2.2.2,
+ * the identifiers of did:key). */
 #pragma once
 
 #include "base/error.h"
 
 #include <openssl/types.h>
 
-/* A P-256, P-384, secp256k1 or Ed25519 key. Fails with INVALID_REQUEST. The caller frees *key_out. */
-MUST_CHECK bool multikey_parse(const char *text, EVP_PKEY **key_out, struct error *err);
+/* Reads "z" and base58btc of a P-256, P-384, secp256k1 or Ed25519 public key with its multicodec
+ * before it. Fails with INVALID_REQUEST, naming what is wrong. The caller owns *key_out. */
+MUST_CHECK bool multikey_parse(const char *multibase, EVP_PKEY **key_out, struct error *err);

@@ -255,7 +255,7 @@ static void test_without_a_resolver_such_dids_are_refused(void)
 {
     take_did(&fixture.holder, WEB);
     CU_ASSERT_TRUE_FATAL(create(fixture.alone, NULL));
-    assert_refused(validate("", ""), "did:web");
+    assert_refused(validate("", ""), "resolver");
 }
 
 static struct instance *start(const char *resolver_url)

@@ -293,7 +293,7 @@ static void test_a_did_that_needs_a_resolver_is_refused_without_one(void)
 {
     char header[] = "{\"alg\":\"ES256\",\"kid\":\"did:web:wallet.example#1\"}";
     char payload[] = "{\"iss\":\"did:web:wallet.example\"," GOOD "\"iat\":1800000000}";
-    assert_refused(verify(holder_sign_parts(&fixture.holder, header, payload)), "did:web");
+    assert_refused(verify(holder_sign_parts(&fixture.holder, header, payload)), "resolver");
 }
 
 /* ---- credentials ---- */
