@@ -83,13 +83,6 @@ measure_http() {
     record "$1" signer_cpu_us "$2" "$(calculate "$signer_us / $tokens")"
 }
 
-# How many presentations a run needs is known after a short one.
-calibrate_validations() {
-    validate "$1" "$2" 3000 10
-    calculate "int($(echo "$line" | field validations_per_s) * $http_s * 1.4) + 1000" \
-        >"$work/validations"
-}
-
 # validate CASE CONNECTIONS COUNT SECONDS: sets line. Requests and presentations are made before the
 # clock starts.
 validate() {
@@ -98,14 +91,6 @@ validate() {
         || { cat "$work/$1.log" "$work/load.log" >&2; die "$1, $2 connections: $line"; }
 }
 
-# measure_validate CASE CONNECTIONS
-measure_validate() {
-    validate "$1" "$2" "$(cat "$work/validations")" $http_s
-    cat "$work/load.log" >&2
-    for metric in validations_per_s p50_ms p99_ms; do
-        record "$1-validate" $metric "$2" "$(echo "$line" | field $metric)"
-    done
-}
 
 # run_case CASE
 run_case() {
@@ -116,7 +101,6 @@ run_case() {
     fi
     start_server "$1"
     for connections in 1 16 64; do calibrate "$1" $connections; done
-    if [ "$1" = ES256 ]; then calibrate_validations "$1" 64; fi
     round=1
     while [ $round -le $rounds ]; do
         say "$1, round $round of $rounds"
@@ -125,7 +109,6 @@ run_case() {
             if [ "$1" = ES256 ]; then measure_raw "$1" ${pair%:*} --session-copy; fi
             measure_http "$1" ${pair#*:}
         done
-        if [ "$1" = ES256 ]; then measure_validate "$1" 64; fi
         round=$((round + 1))
     done
     [ "$(child_of "$server")" = "$signer" ] || die "the signer was restarted ($1)"
@@ -134,9 +117,30 @@ run_case() {
     stop_server
 }
 
+# The wallet's half, with a server and a store of its own. How many presentations a run needs is known
+# after a short one.
+run_validations() {
+    write_config validate
+    start_server validate
+    validate validate 64 3000 10
+    count=$(calculate "int($(echo "$line" | field validations_per_s) * $http_s * 1.4) + 1000")
+    round=1
+    while [ $round -le $rounds ]; do
+        say "validate, round $round of $rounds"
+        validate validate 64 "$count" $http_s
+        cat "$work/load.log" >&2
+        for metric in validations_per_s p50_ms p99_ms; do
+            record validate $metric 64 "$(echo "$line" | field $metric)"
+        done
+        round=$((round + 1))
+    done
+    stop_server
+}
+
 make_work_directory
 build_programs
 make_instance 5000
 for case in ES256 RS256 slow; do run_case $case; done
+run_validations
 awk -v json=$json -v rounds=$rounds -v cores="$(nproc)" -v copy="$session_copy" \
     -v place="$(stat -f -c %T "$work")" -f "$root/tests/bench/report.awk" "$work/results"
