@@ -76,7 +76,8 @@ static bool place(int fd, int number)
 }
 
 /* In the child, between fork and exec: async-signal-safe calls only. The session of its own keeps
- * a terminal's Ctrl-C away: issuerd finishes what is in flight first. */
+ * a terminal's Ctrl-C away: issuerd finishes what is in flight first. What libraries opened without
+ * close-on-exec, as libcurl 7.88 does its connections, stays outside with the rest of the network. */
 _Noreturn static void become_signer(const char *program, int control_fd, int request_fd,
                                     int answer_fd, char **environment)
 {
@@ -84,6 +85,7 @@ _Noreturn static void become_signer(const char *program, int control_fd, int req
     sigset_t none;
 
     sigemptyset(&none);
+    (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC); /* Linux 5.11 */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0
         && setsid() >= 0 && place(control_fd, WIRE_CONTROL_FD) && place(request_fd, WIRE_REQUEST_FD)
         && place(answer_fd, WIRE_ANSWER_FD)) {
