@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <curl/curl.h>
+#include <openssl/err.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -311,6 +312,7 @@ static bool perform(const struct did_resolver *self, CURL *handle, const char *d
     set_limits(handle);
     set_request(handle, &fetch);
     const CURLcode code = curl_easy_perform(handle);
+    ERR_clear_error(); /* what it leaves behind would be read as the cause of another failure */
     if (fetch.too_large) {
         return fail(err, ERROR_RESOLVER_UNAVAILABLE, "the DID resolver's answer is too large");
     }

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <openssl/err.h>
+
 #include "base/clock.h"
 #include "base/memory.h"
 #include "support/http_client.h"
@@ -237,6 +239,7 @@ static void test_certificate_that_nobody_vouches_for_is_refused(void)
     use("https", "localhost", port_of("TEST_RESOLVER_TLS_PORT"));
     CU_ASSERT_TRUE(is_refused("did:test:document", ERROR_RESOLVER_UNAVAILABLE, "did not answer"));
     CU_ASSERT_EQUAL(fixture.err.cause.number, 60); /* CURLE_PEER_FAILED_VERIFICATION */
+    CU_ASSERT_EQUAL(ERR_peek_error(), 0);
 }
 
 /* ---- time and number ---- */
