@@ -31,6 +31,6 @@ void did_resolver_free(struct did_resolver *resolver);
  *
  * Fails with INVALID_REQUEST if there is no such DID (404), if it is deactivated (410, or the
  * result says so) or of no such form (400, 501); with RESOLVER_UNAVAILABLE for every other answer,
- * none within the deadline, or too many at once. */
+ * none within the deadline, or too many at once: that it logs, once a minute at most. */
 MUST_CHECK bool did_resolver_fetch(struct did_resolver *resolver, const char *did, int64_t now_ns,
                                    char **document_out, struct error *err);

@@ -1,6 +1,7 @@
 #include "vc/did_resolver.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include <openssl/err.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "jose/json.h"
@@ -17,13 +19,14 @@
     "Accept: application/did+ld+json, application/did+json, application/did-resolution, "          \
     "application/json"
 
-enum { ANSWER_HEAD_MAX = 16 * 1024, ESCAPE_LENGTH = 3 };
+enum { ANSWER_HEAD_MAX = 16 * 1024, ESCAPE_LENGTH = 3, TELL_EVERY_S = 60 };
 
 static const char identifiers[] = "/1.0/identifiers/";
 
 struct did_resolver {
     const char *url;
     struct document_cache *cache;
+    _Atomic int64_t tell_ns; /* from when on a failure is logged again */
     pthread_mutex_t lock;
     unsigned fetches;                     /* at the moment */
     CURL *idle[DID_RESOLVER_FETCHES_MAX]; /* with the connections that they keep */
@@ -323,16 +326,24 @@ static bool perform(const struct did_resolver *self, CURL *handle, const char *d
     return check_status(handle, err) && read_document(&fetch, document_out, err);
 }
 
-bool did_resolver_fetch(struct did_resolver *self, const char *did, int64_t now_ns,
-                        char **document_out, struct error *err)
+/* Not each time: whom a wallet names may be one whom no resolver can find out about. */
+static void tell(struct did_resolver *self, const struct error *err, int64_t now_ns)
+{
+    int64_t due_ns = atomic_load(&self->tell_ns);
+
+    if (now_ns >= due_ns
+        && atomic_compare_exchange_strong(&self->tell_ns, &due_ns,
+                                          now_ns + TELL_EVERY_S * NS_PER_S)) {
+        log_error(LOG_LEVEL_WARNING, "resolver.failed", err, "silent_s=%d", TELL_EVERY_S);
+    }
+}
+
+static bool fetch(struct did_resolver *self, const char *did, int64_t now_ns, char **document_out,
+                  struct error *err)
 {
     CURL *handle = NULL;
     int64_t lifetime = 0;
 
-    *document_out = document_cache_find(self->cache, did, now_ns);
-    if (*document_out != NULL) {
-        return true;
-    }
     if (!begin_fetch(self, &handle, err)) {
         return false;
     }
@@ -342,4 +353,17 @@ bool did_resolver_fetch(struct did_resolver *self, const char *did, int64_t now_
         document_cache_keep(self->cache, did, *document_out, now_ns, now_ns + lifetime * NS_PER_S);
     }
     return fetched;
+}
+
+bool did_resolver_fetch(struct did_resolver *self, const char *did, int64_t now_ns,
+                        char **document_out, struct error *err)
+{
+    *document_out = document_cache_find(self->cache, did, now_ns);
+    if (*document_out != NULL || fetch(self, did, now_ns, document_out, err)) {
+        return true;
+    }
+    if (err->code == ERROR_RESOLVER_UNAVAILABLE) {
+        tell(self, err, now_ns);
+    }
+    return false;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 
@@ -242,6 +243,51 @@ static void test_certificate_that_nobody_vouches_for_is_refused(void)
     CU_ASSERT_EQUAL(ERR_peek_error(), 0);
 }
 
+/* ---- what the operator is told ---- */
+
+/* The lines of the log that a fetch of each DID leaves, at its time. */
+static unsigned lines_logged(const char *const *dids, const int64_t *times_s, size_t count)
+{
+    char text[4096];
+    int ends[2];
+    const int kept = dup(STDERR_FILENO);
+    unsigned lines = 0;
+
+    CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
+    (void)dup2(ends[1], STDERR_FILENO);
+    for (size_t i = 0; i < count; i++) {
+        CU_ASSERT_FALSE(fetch_at(dids[i], times_s[i]));
+    }
+    (void)dup2(kept, STDERR_FILENO);
+    (void)close(kept);
+    (void)close(ends[1]);
+    const ssize_t length = read(ends[0], text, sizeof(text) - 1);
+    (void)close(ends[0]);
+    text[length > 0 ? length : 0] = '\0';
+    for (const char *at = text; (at = strstr(at, "<4>resolver.failed ")) != NULL; at++) {
+        lines++;
+    }
+    return lines;
+}
+
+static void test_failure_is_logged_once_a_minute(void)
+{
+    static const char *const dids[] = { "did:test:fault", "did:test:busy", "did:test:fault" };
+    static const int64_t within_s[] = { 1000, 1000, 1059 };
+    static const int64_t later_s[] = { 1060, 1119, 1120 };
+
+    CU_ASSERT_EQUAL(lines_logged(dids, within_s, COUNT_OF(dids)), 1);
+    CU_ASSERT_EQUAL(lines_logged(dids, later_s, COUNT_OF(dids)), 2);
+}
+
+static void test_what_is_the_clients_fault_is_not_logged(void)
+{
+    static const char *const dids[] = { "did:test:notfound", "did:test:gone", "did:test:invalid" };
+    static const int64_t times_s[] = { 1000, 2000, 3000 };
+
+    CU_ASSERT_EQUAL(lines_logged(dids, times_s, COUNT_OF(dids)), 0);
+}
+
 /* ---- time and number ---- */
 
 /* Ten times the deadline later both would have answered with a document. */
@@ -424,6 +470,9 @@ int main(void)
         { "only HTTP is spoken", test_only_http_is_spoken },
         { "a certificate that nobody vouches for is refused",
           test_certificate_that_nobody_vouches_for_is_refused },
+        { "a failure is logged once a minute", test_failure_is_logged_once_a_minute },
+        { "what is the client's fault is not logged",
+          test_what_is_the_clients_fault_is_not_logged },
         { "an answer has a deadline", test_answer_has_a_deadline },
         { "the deadline is for the whole answer", test_deadline_is_for_the_whole_answer },
         { "one fetch too many fails at once", test_one_fetch_too_many_fails_at_once },
