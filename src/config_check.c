@@ -87,11 +87,27 @@ bool config_check_trust(const char *value, struct error *err)
                 CONFIG_TRUST_TYPES_MAX);
 }
 
+/* IPv4 has the addresses ::ffff:0.0.0.0/96: ::/64 has them all, as 0.0.0.0/0 does. */
+static bool has_all_of_ipv4(const struct address_prefix *prefix)
+{
+    static const struct address_prefix ipv4 = { .address.s6_addr = { [10] = 0xff, [11] = 0xff },
+                                                .bits = 96 };
+    return prefix->bits <= ipv4.bits && address_prefix_has(prefix, &ipv4.address);
+}
+
 bool config_check_proxy(const char *value, struct error *err)
 {
     struct address_prefix prefix;
-    return address_prefix_parse(value, &prefix)
-        || fail(err, ERROR_CONFIG, "must be like 192.0.2.1, 10.0.0.0/8 or 2001:db8::/32");
+    if (!address_prefix_parse(value, &prefix)) {
+        return fail(err, ERROR_CONFIG, "must be like 192.0.2.1, 10.0.0.0/8 or 2001:db8::/32");
+    }
+    if (!address_prefix_is_exact(&prefix)) {
+        return fail(err, ERROR_CONFIG,
+                    "has bits set beyond its prefix: write all of the address, or the network's");
+    }
+    return !has_all_of_ipv4(&prefix)
+        || fail(err, ERROR_CONFIG,
+                "lets any client speak for any other: name the proxies' own addresses");
 }
 
 /* --- files --- */

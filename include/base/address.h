@@ -17,4 +17,7 @@ bool address_parse(const char *text, size_t length, struct in6_addr *address_out
 /* "ADDRESS" or "ADDRESS/BITS". False: it is none. */
 bool address_prefix_parse(const char *text, struct address_prefix *prefix_out);
 
+/* Whether the address has no bit set beyond the prefix: 10.0.0.0/8, not 10.0.0.1/8. */
+bool address_prefix_is_exact(const struct address_prefix *prefix);
+
 bool address_prefix_has(const struct address_prefix *prefix, const struct in6_addr *address);

@@ -48,6 +48,16 @@ bool address_prefix_parse(const char *text, struct address_prefix *prefix_out)
     return true;
 }
 
+bool address_prefix_is_exact(const struct address_prefix *prefix)
+{
+    for (unsigned bit = prefix->bits; bit < V6_BITS; bit++) {
+        if ((prefix->address.s6_addr[bit / 8] & 0x80 >> bit % 8) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool address_prefix_has(const struct address_prefix *prefix, const struct in6_addr *address)
 {
     const unsigned whole = prefix->bits / 8;

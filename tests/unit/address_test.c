@@ -35,6 +35,29 @@ static void test_another_address_is_not(void)
     CU_ASSERT_FALSE(has("0.0.0.0/0", "2001:db8::1"));
 }
 
+static bool is_exact(const char *text)
+{
+    struct address_prefix prefix;
+
+    CU_ASSERT_TRUE_FATAL(address_prefix_parse(text, &prefix));
+    return address_prefix_is_exact(&prefix);
+}
+
+static void test_bits_beyond_a_prefix_are_seen(void)
+{
+    CU_ASSERT_TRUE(is_exact("192.0.2.1"));
+    CU_ASSERT_TRUE(is_exact("10.0.0.0/8"));
+    CU_ASSERT_TRUE(is_exact("10.128.0.0/9"));
+    CU_ASSERT_TRUE(is_exact("2001:db8:8000::/33"));
+    CU_ASSERT_TRUE(is_exact("0.0.0.0/0"));
+    CU_ASSERT_TRUE(is_exact("::/0"));
+    CU_ASSERT_FALSE(is_exact("10.0.0.1/8"));
+    CU_ASSERT_FALSE(is_exact("10.128.0.0/8"));
+    CU_ASSERT_FALSE(is_exact("2001:db8:8000::/32"));
+    CU_ASSERT_FALSE(is_exact("0.0.0.1/0"));
+    CU_ASSERT_FALSE(is_exact("::ffff:10.0.0.0/8"));
+}
+
 static void test_what_is_no_prefix_is_refused(void)
 {
     static const char *const bad[] = { "",
@@ -73,6 +96,7 @@ int main(void)
     CU_TestInfo tests[] = {
         { "an address is in its prefix", test_an_address_is_in_its_prefix },
         { "another address is not", test_another_address_is_not },
+        { "bits beyond a prefix are seen", test_bits_beyond_a_prefix_are_seen },
         { "what is no prefix is refused", test_what_is_no_prefix_is_refused },
         { "an address ends where it is said to", test_an_address_ends_where_it_is_said_to },
         CU_TEST_INFO_NULL,
