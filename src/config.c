@@ -106,7 +106,8 @@ static void check_trust(struct config_reading *reading)
         for (size_t j = i + 1; j < config->trusted_count; j++) {
             if (strcmp(config->trusted[i].did, config->trusted[j].did) == 0) {
                 setting_problem(reading, OWNER_CONFIG, "trust", "issuer",
-                                "names one DID twice: put its types into one line");
+                                "names %.160s twice: put its types into one line",
+                                config->trusted[i].did);
                 return;
             }
         }

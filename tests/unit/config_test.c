@@ -531,7 +531,7 @@ static void test_trust_is_split_into_dids_and_types(void)
     CU_ASSERT_STRING_EQUAL(config->trusted[1].did, "did:web:b.example");
     CU_ASSERT_EQUAL(config->trusted[1].type_count, 0);
     CU_ASSERT_FALSE(load(COMPLETE "[trust]\nissuer = did:web:a A\nissuer = did:web:a B\n"));
-    CU_ASSERT_TRUE(has_problem(11, "trust.issuer", "twice"));
+    CU_ASSERT_TRUE(has_problem(11, "trust.issuer", "names did:web:a twice"));
 }
 
 static void test_a_list_is_bounded(void)
