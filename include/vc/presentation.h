@@ -18,6 +18,8 @@ enum {
     PRESENTATION_MAX_AGE_S = 300,   /* since `iat` */
     PRESENTATION_MAX_LIFE_S = 3600, /* until `exp`, of one without `iat` */
     PRESENTATION_SKEW_S = 30,
+    PRESENTATION_DEADLINE_MS =
+        5000, /* no DID is resolved any more, however many issuers there are */
 };
 
 struct trusted_issuer {
@@ -40,7 +42,7 @@ struct presentation_request {
     const char *definition; /* JSON text that definition_parse() has seen; NULL: none */
     const char *submission; /* JSON text; NULL: none */
     int64_t now_s;
-    int64_t now_ns; /* monotonic */
+    int64_t now_ns; /* monotonic: when the request arrived */
 };
 
 struct presentation {

@@ -6,6 +6,7 @@
 
 #include <openssl/evp.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "jose/json.h"
 #include "jose/jwt.h"
@@ -123,6 +124,13 @@ static bool check_proof(const struct presentation_rules *rules,
 
 /* ---- the credentials ---- */
 
+/* Each issuer's DID may take its resolver's whole deadline. */
+static bool check_deadline(const struct presentation_request *request, struct error *err)
+{
+    return monotonic_ns() - request->now_ns < PRESENTATION_DEADLINE_MS * (int64_t)NS_PER_MS
+        || fail(err, ERROR_RESOLVER_UNAVAILABLE, "the issuers' DIDs took too long to resolve");
+}
+
 static bool check_credentials(const struct presentation_rules *rules,
                               const struct presentation_request *request, const struct jwt *vp,
                               struct error *err)
@@ -148,8 +156,9 @@ static bool check_credentials(const struct presentation_rules *rules,
         return error_context(err, "presentation_submission");
     }
     for (size_t i = 0; i < count; i++) {
-        if (!credential_check(rules, request, json_text(vp->claims, "iss"), definition, i,
-                              credentials[i], err)) {
+        if (!check_deadline(request, err)
+            || !credential_check(rules, request, json_text(vp->claims, "iss"), definition, i,
+                                 credentials[i], err)) {
             return error_context(err, "the credential for \"%.64s\"",
                                  definition_descriptor_id(definition, i));
         }

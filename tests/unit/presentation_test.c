@@ -11,6 +11,7 @@
 #include <openssl/evp.h>
 
 #include "base/base64url.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "support/holder.h"
 #include "support/run.h"
@@ -52,7 +53,8 @@ static void set_up(void)
     fixture.rules = (struct presentation_rules){ .audience = AUDIENCE,
                                                  .trusted = &fixture.trusted,
                                                  .trusted_count = 1 };
-    fixture.request = (struct presentation_request){ .nonce = NONCE, .now_s = NOW_S };
+    fixture.request =
+        (struct presentation_request){ .nonce = NONCE, .now_s = NOW_S, .now_ns = monotonic_ns() };
 }
 
 static void tear_down(void)
@@ -404,6 +406,13 @@ static void test_what_the_definition_asks_for_must_hold(void)
     assert_refused(present(&(struct difference){ .degree = "BSc" }), "degree");
 }
 
+static void test_resolving_for_ever_is_not_the_presentations_fault(void)
+{
+    fixture.request.now_ns -= (PRESENTATION_DEADLINE_MS + 1) * (int64_t)NS_PER_MS;
+    CU_ASSERT_FALSE(present(&(struct difference){ .degree = NULL }));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_RESOLVER_UNAVAILABLE);
+}
+
 static void test_a_submission_that_does_not_map_is_refused(void)
 {
     assert_refused(present(&(struct difference){ .submission = "{}" }), "presentation_submission");
@@ -447,6 +456,8 @@ int main(void)
         { "another's credential is refused", test_anothers_credential_is_refused },
         { "a credential out of its time is refused", test_a_credential_out_of_its_time_is_refused },
         { "what the definition asks for must hold", test_what_the_definition_asks_for_must_hold },
+        { "resolving for ever is not the presentation's fault",
+          test_resolving_for_ever_is_not_the_presentations_fault },
         { "a submission that does not map is refused",
           test_a_submission_that_does_not_map_is_refused },
         { "a definition without descriptors asks for the DID alone",
