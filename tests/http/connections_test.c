@@ -224,9 +224,11 @@ static void test_connection_in_use_is_kept(void)
 
 enum { IN_FLIGHT = 4 };
 
-static const char *const slow_settings[] = { "signer main.sessions=4",
-                                             "signer main.deadline_ms=10000",
-                                             "tokens.code_lifetime_s=600", NULL };
+static const char *const slow_settings[] = {
+    "signer main.sessions=4", "signer main.deadline_ms=10000",
+    "signer main.queue_ms=10000", /* a self-test is slow, too */
+    "tokens.code_lifetime_s=600", NULL
+};
 
 /* The value of a gauge of the signer "main". */
 static long signer_gauge(struct http_client *admin, const char *name)

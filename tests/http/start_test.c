@@ -149,6 +149,17 @@ static void test_a_pin_file_open_to_others_is_refused(void)
 
 /* ---- the token ---- */
 
+/* The same PIN in a file that is another one. issuerd may have tried it on the token before the token
+ * had it. */
+static void renew_pin_file(void)
+{
+    const char *const argv[] = { "sh", "-c",
+                                 "install -m 600 \"$TEST_PIN_FILE\" \"$TEST_PIN_FILE.new\" &&"
+                                 " mv \"$TEST_PIN_FILE.new\" \"$TEST_PIN_FILE\"",
+                                 NULL };
+    CU_ASSERT_TRUE_FATAL(program_ended(program_run(argv, RUN_S), 0, ""));
+}
+
 static void test_a_token_that_is_not_there_is_waited_for(void)
 {
     char token[64];
@@ -164,6 +175,7 @@ static void test_a_token_that_is_not_there_is_waited_for(void)
     CU_ASSERT_TRUE(health_is_refused_for_now(fixture.instance, fixture.code));
 
     CU_ASSERT_TRUE_FATAL(run_ctl("token", "init", "--so-pin-file", so_pin_path()));
+    renew_pin_file();
     CU_ASSERT_TRUE_FATAL(run_ctl("keys", "generate", NULL, NULL));
     CU_ASSERT_TRUE(
         health_redeems_by(fixture.instance, fixture.code, monotonic_ns() + HEAL_S * NS_PER_S));
