@@ -44,6 +44,11 @@ static struct {
     pthread_barrier_t barrier;
 } fixture;
 
+struct rival {
+    char *body;
+    bool is_validated;
+};
+
 static char *print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 static char *print(const char *format, ...)
@@ -206,15 +211,16 @@ static void test_a_request_is_validated_once(void)
     assert_refused(validate(fixture.vp, ""), API_NOT_OPEN);
 }
 
-static void *race(void *validated_out)
+static void *race(void *argument)
 {
+    struct rival *rival = argument;
     struct http_client *client = http_connect(instance_public_port(fixture.instance));
 
     (void)pthread_barrier_wait(&fixture.barrier);
-    const struct http_reply *reply = http_post_json(client, fixture.path, fixture.body);
-    *(bool *)validated_out = reply->status == 200;
+    const struct http_reply *reply = http_post_json(client, fixture.path, rival->body);
+    rival->is_validated = reply->status == 200;
     if (reply->status != 200 && !is_error_reply(reply, 400, API_NOT_OPEN, "POST", fixture.path)) {
-        *(bool *)validated_out = true; /* counts as one too many */
+        rival->is_validated = true; /* counts as one too many */
     }
     http_close(client);
     return NULL;
@@ -223,19 +229,24 @@ static void *race(void *validated_out)
 static void test_of_rivals_one_gets_the_code(void)
 {
     pthread_t threads[RIVALS];
-    bool validated[RIVALS] = { false };
+    struct rival rivals[RIVALS];
     unsigned winners = 0;
 
-    (void)body_of(present(""), fixture.state, fixture.nonce, "");
+    for (size_t i = 0; i < RIVALS; i++) { /* each with a presentation of its own */
+        char more[32];
+        (void)snprintf(more, sizeof(more), ",\"id\":\"urn:%zu\"", i);
+        rivals[i].body = xstrdup(body_of(present(more), fixture.state, fixture.nonce, ""));
+    }
     (void)pthread_barrier_init(&fixture.barrier, NULL, RIVALS);
     for (size_t i = 0; i < RIVALS; i++) {
-        if (pthread_create(&threads[i], NULL, race, &validated[i]) != 0) {
+        if (pthread_create(&threads[i], NULL, race, &rivals[i]) != 0) {
             abort();
         }
     }
     for (size_t i = 0; i < RIVALS; i++) {
         (void)pthread_join(threads[i], NULL);
-        winners += validated[i];
+        winners += rivals[i].is_validated;
+        free(rivals[i].body);
     }
     (void)pthread_barrier_destroy(&fixture.barrier);
     CU_ASSERT_EQUAL(winners, 1);
