@@ -49,8 +49,8 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
             evidence "|" wallet "|^src/ctl/wallet_key[.][ch]$"
         guest["^cjson/|^cJSON[.]h"] = "/(jose|vc|http)/|^hsm/lint[.]c$|" evidence "|" wallet
         guest["^microhttpd"]        = "^src/http/"
-        guest["^sqlite3"]           = "^src/store/sqlite[.]c$"
-        guest["^libpq|^postgresql/"] = "^src/store/postgresql[.]c$"
+        guest["^sqlite3"]           = "^src/store/sqlite"
+        guest["^libpq|^postgresql/"] = "^src/store/postgresql"
         guest["^libp11|^p11-kit|^pkcs11"] = "^hsm/pkcs11"
         guest["^tss2/"]             = "^hsm/tpm|" evidence
         guest["^ini[.]h|^systemd/"] = "^src/[^/]*$|^src/ctl/"

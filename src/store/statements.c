@@ -1,0 +1,69 @@
+#include "store/statements.h"
+
+/* What an operator sees of a row, the stage by the time $1 as its sixth column; then come FROM and
+ * WHERE. */
+#define AUTHORIZATION_FACTS                                                                        \
+    "SELECT id, uuid, created_s, coalesce(code_expires_s, expires_s) AS end_s,"                    \
+    " CASE WHEN cancelled_s IS NOT NULL THEN 'cancelled'"                                          \
+    " WHEN redeemed_s IS NOT NULL THEN 'redeemed'"                                                 \
+    " WHEN coalesce(code_expires_s, expires_s) <= $1 THEN 'expired'"                               \
+    " WHEN code_hash IS NOT NULL THEN 'approved'"                                                  \
+    " ELSE 'open' END AS stage, redeemed_s, cancelled_s, holder_did, scope, jti"
+
+/* A row lives in three stages: open (no code), approved (a code), done (redeemed, cancelled, or
+ * never will be). keep_until_s is when nobody asks for it any more. The exchange itself touches no
+ * index. */
+const char *const statements[STATEMENT_COUNT] = {
+    [BEGIN] = "BEGIN",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+    [RELEASE_PAIR] = "UPDATE authorizations SET pair_hash = NULL"
+                     " WHERE pair_hash = $1 AND expires_s <= $2",
+    [CREATE_AUTHORIZATION] =
+        "INSERT INTO authorizations (uuid, state, nonce, presentation_definition, pair_hash,"
+        " created_s, expires_s, keep_until_s) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+    [FIND_AUTHORIZATION] =
+        "SELECT state, nonce, presentation_definition, expires_s, tries, code_hash IS NOT NULL"
+        " FROM authorizations WHERE uuid = $1",
+    [COUNT_TRY] = "UPDATE authorizations SET tries = tries + 1"
+                  " WHERE uuid = $1 AND code_hash IS NULL",
+    [APPROVE] = "UPDATE authorizations SET holder_did = $1, scope = $2, code_hash = $3,"
+                " code_expires_s = $4, keep_until_s = $5, presentation_hash = $6"
+                " WHERE uuid = $7 AND code_hash IS NULL AND expires_s > $8 AND tries < $9"
+                " AND NOT EXISTS (SELECT 1 FROM authorizations WHERE presentation_hash = $6)"
+                " RETURNING id, state, nonce, presentation_definition",
+    [AUTHORIZATION_STATUS] = "SELECT code_hash IS NOT NULL, expires_s > $1, tries < $2"
+                             " FROM authorizations WHERE uuid = $3",
+    [REDEEM] = "UPDATE authorizations SET redeemed_s = $1, jti = $2"
+               " WHERE id = $3 AND code_hash = $4 AND redeemed_s IS NULL"
+               " AND code_expires_s > $1",
+    [APPEND_LEDGER] = "INSERT INTO ledger (kind, time_s, jti, kid, authorization_id, token_hash,"
+                      " subject_hash, expires_s) VALUES ('issued', $1, $2, $3, $4, $5, $6, $7)",
+    [HEARTBEAT] = "UPDATE heartbeat SET time_s = $1",
+    [PURGE_OPEN] = "DELETE FROM authorizations WHERE id IN (SELECT id FROM authorizations"
+                   " WHERE keep_until_s <= $1 AND code_hash IS NULL LIMIT $2)",
+    [PURGE_DONE] = "DELETE FROM authorizations WHERE id IN (SELECT id FROM authorizations"
+                   " WHERE keep_until_s <= $1 AND code_hash IS NOT NULL LIMIT $2)",
+    [COUNT_OPEN] = "SELECT count(*) FROM authorizations WHERE code_hash IS NULL",
+    [FIND_CODE] = "SELECT id, uuid, holder_did, scope, code_expires_s, redeemed_s IS NOT NULL"
+                  " FROM authorizations WHERE code_hash = $1",
+    [LIST_AUTHORIZATIONS] = "SELECT * FROM (" AUTHORIZATION_FACTS " FROM authorizations) AS listed"
+                            " WHERE ($2 = '' OR stage = $2) AND id < $3 ORDER BY id DESC LIMIT $4",
+    [DESCRIBE_AUTHORIZATION] = AUTHORIZATION_FACTS
+    ", presentation_definition FROM authorizations WHERE uuid >= $2 AND uuid < $3 LIMIT 2",
+    /* Expired at 0, not at $1: the request or exchange that is under way may have a clock that is
+     * behind. */
+    [CANCEL_AUTHORIZATION] = "UPDATE authorizations SET cancelled_s = $1, expires_s = 0,"
+                             " code_expires_s = 0 WHERE uuid = $2 AND redeemed_s IS NULL"
+                             " AND cancelled_s IS NULL"
+                             " AND coalesce(code_expires_s, expires_s) > $1",
+    [LIST_KEYS] = "SELECT kid, signer, algorithm, jwk, description, state, since_s, due_s"
+                  " FROM keys ORDER BY since_s, kid",
+    [LAST_EXPIRY] = "SELECT coalesce(max(expires_s), 0) FROM ledger WHERE kid = $1",
+    [ADD_KEY] = "INSERT INTO keys (kid, signer, algorithm, jwk, description, state, since_s, due_s)"
+                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+    [CHANGE_KEY] = "UPDATE keys SET state = $1, since_s = $2, due_s = $3"
+                   " WHERE kid = $4 AND state = $5",
+    [NOTE_KEY_CHANGE] = "INSERT INTO key_changes (time_s, kid, state, reason)"
+                        " VALUES ($1, $2, $3, $4)",
+};
