@@ -84,6 +84,9 @@ struct config {
     int64_t retention_s;
     int64_t max_open_requests;
 
+    char *ledger_node;     /* "": the host's name */
+    char *checkpoint_file; /* "": NODE.checkpoint in the state directory */
+
     int64_t token_lifetime_s;
     int64_t code_lifetime_s;
     int64_t request_lifetime_s;

@@ -142,6 +142,18 @@ bool config_check_store_url(const char *value, struct error *err)
     return true;
 }
 
+bool config_check_node(const char *value, struct error *err)
+{
+    return value[strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")]
+            == '\0'
+        || fail(err, ERROR_CONFIG, "must be of letters, digits, '.', '_' and '-'");
+}
+
+bool config_check_path(const char *value, struct error *err)
+{
+    return value[0] == '/' || fail(err, ERROR_CONFIG, "must be an absolute path");
+}
+
 /* --- key URIs --- */
 
 static bool check_module(const char *path, struct error *err)

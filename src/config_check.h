@@ -33,6 +33,8 @@ config_check_fn config_check_local_address;
 config_check_fn config_check_visible;
 config_check_fn config_check_display_name;
 config_check_fn config_check_store_url;
+config_check_fn config_check_node;
+config_check_fn config_check_path;
 config_check_fn config_check_secret_file;
 config_check_fn config_check_key_uri;
 config_check_fn config_check_setenv;

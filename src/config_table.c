@@ -89,6 +89,16 @@ static const struct config_setting SETTINGS[] = {
       "Authorization requests that are open at once; one more is answered 503.",
       NUMBER(1, 10000000, "requests", "100000"), FIELD(max_open_requests) },
 
+    { "ledger", "node",
+      "This node's name in the ledger: of [A-Za-z0-9._-], and no other node's. Empty: the host's "
+      "name.",
+      TEXT(64, config_check_node, ""), .example = "node-1", FIELD(ledger_node) },
+    { "ledger", "checkpoint_file",
+      "Where the ledger's newest checkpoint is kept outside the store, so that an older store is "
+      "noticed. Empty: NODE.checkpoint in the store's directory.",
+      TEXT(PATH_LENGTH_MAX, config_check_path, ""),
+      .example = "/var/lib/issuerd/node-1.checkpoint", FIELD(checkpoint_file) },
+
     { "tokens", "lifetime_s",
       "From `iat` to `exp` of a token.",
       NUMBER(60, DAY_S, "seconds", "3600"), FIELD(token_lifetime_s) },

@@ -49,6 +49,38 @@ static void fill_trust(struct service_config *out, const struct config *config)
     }
 }
 
+/* What of the host's name may stand in an origin. */
+static void name_node(char node_out[static LEDGER_NODE_MAX + 1])
+{
+    char host[256] = "";
+
+    (void)gethostname(host, sizeof(host) - 1);
+    (void)snprintf(node_out, LEDGER_NODE_MAX + 1, "%.*s", LEDGER_NODE_MAX,
+                   host[0] != '\0' ? host : "node");
+    for (char *at = node_out; *at != '\0'; at++) {
+        if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *at)
+            == NULL) {
+            *at = '-';
+        }
+    }
+}
+
+static void fill_ledger(struct service_config *out, const struct config *config)
+{
+    if (config->ledger_node[0] != '\0') {
+        (void)snprintf(out->node, sizeof(out->node), "%s", config->ledger_node);
+    } else {
+        name_node(out->node);
+    }
+    if (config->checkpoint_file[0] != '\0') {
+        (void)snprintf(out->head_path, sizeof(out->head_path), "%s", config->checkpoint_file);
+    } else {
+        (void)snprintf(out->head_path, sizeof(out->head_path), "%s/%s.checkpoint", out->state_dir,
+                       out->node);
+    }
+    out->options.ledger = (struct ledger_options){ .node = out->node, .head_path = out->head_path };
+}
+
 bool service_config_fill(struct service_config *out, const struct config *config, struct error *err)
 {
     memset(out, 0, sizeof(*out));
@@ -84,5 +116,6 @@ bool service_config_fill(struct service_config *out, const struct config *config
                      .signers = out->signers,
                      .count = config->signer_count },
     };
+    fill_ledger(out, config);
     return true;
 }

@@ -10,6 +10,8 @@ struct service_config {
     struct trusted_issuer trusted[CONFIG_LIST_MAX];
     char program[4096];   /* issuerd-signer, beside the running program */
     char state_dir[4096]; /* the directory of the store */
+    char node[LEDGER_NODE_MAX + 1];
+    char head_path[4096 + LEDGER_NODE_MAX + 16];
 };
 
 /* Borrows `config`. Fails with INTERNAL if the running program's own path cannot be read. */

@@ -37,13 +37,17 @@ enum error_code {
     /* The operator's doing: a restart or a retry alone does not help. */
     ERROR_CONFIG,
     ERROR_KEY_NOT_FOUND,
-    ERROR_KEY_POLICY, /* the key is there, its attributes are not acceptable */
-    ERROR_KEY_LOCKED, /* PIN refused; never tried again until its source changes */
+    ERROR_KEY_POLICY,        /* the key is there, its attributes are not acceptable */
+    ERROR_KEY_LOCKED,        /* PIN refused; never tried again until its source changes */
+    ERROR_STORE_ROLLED_BACK, /* the store is older than what was committed to it */
+    ERROR_LEDGER_STOPPED,    /* nothing is issued until the ledger is looked after */
 
     /* The world's doing: trying again may help. */
     ERROR_OVERLOADED,
     ERROR_DEVICE_UNAVAILABLE,
     ERROR_STORE_UNAVAILABLE,
+    ERROR_STORE_CONFLICT,       /* another transaction had precedence: run it again */
+    ERROR_STORE_IN_DOUBT,       /* whether the transaction was committed is not known */
     ERROR_RESOLVER_UNAVAILABLE, /* of DIDs: the answer, if any, is no word about the DID */
     ERROR_SHUTTING_DOWN,
 

@@ -24,5 +24,8 @@ void text_add_number(struct text *text, int64_t number);
 /* Base64url without padding (RFC 4648 5, RFC 7515 2). */
 void text_add_base64url(struct text *text, const void *bytes, size_t length);
 
+/* Base64 with padding (RFC 4648 4). */
+void text_add_base64(struct text *text, const void *bytes, size_t length);
+
 /* A JSON string with its quotes, escaped as RFC 8259 7 asks. `value` is valid UTF-8. */
 void text_add_json_string(struct text *text, const char *value);

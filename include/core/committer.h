@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "core/ledger.h"
 #include "core/metrics.h"
 #include "hsm/signer.h"
 #include "store/store.h"
@@ -19,11 +20,33 @@
 
 struct job;
 
-/* The job's work inside the transaction. After false with ERROR_STORE_UNAVAILABLE the whole
- * transaction is dropped. */
-typedef MUST_CHECK bool job_run_fn(struct job *job, struct store *store, int64_t now_s,
-                                   struct error *err);
+/* Inside the transaction, before the first job of it runs: asks the store for what run() will read, so
+ * that one that is across a network is asked for all jobs at once. */
+typedef MUST_CHECK bool job_send_fn(struct job *job, struct store *store, int64_t now_s,
+                                    struct error *err);
+
+/* The job's work inside the transaction, whose time is `now_s`. It is run again when the store gave
+ * another transaction precedence. After STORE_UNAVAILABLE, STORE_CONFLICT or STORE_ROLLED_BACK the whole
+ * transaction is dropped; after any other failure the job must have written nothing. */
+typedef MUST_CHECK bool job_run_fn(struct job *job, struct ledger *ledger, struct store *store,
+                                   int64_t now_s, struct error *err);
+
+/* Puts the signature that was asked for with signers_submit() into the job. */
+typedef void job_take_signature_fn(struct job *job, const uint8_t *bytes, size_t length);
+
+/* In a new transaction, after one whose commit is in doubt: what store_has_redeemed() says. */
+typedef MUST_CHECK bool job_is_done_fn(struct job *job, struct store *store, bool *done_out,
+                                       struct error *err);
+
 typedef void job_free_fn(struct job *job);
+
+struct job_type {
+    job_send_fn *send; /* NULL: asks for nothing */
+    job_run_fn *run;
+    job_take_signature_fn *take_signature; /* NULL: none was asked for */
+    job_is_done_fn *is_done;               /* NULL: cannot tell */
+    job_free_fn *free;
+};
 
 enum job_stage {
     JOB_PENDING,    /* waits: for its signature, for the next transaction */
@@ -34,8 +57,7 @@ enum job_stage {
 
 /* The first member of every job. */
 struct job {
-    job_run_fn *run;
-    job_free_fn *free;
+    const struct job_type *type;
     struct error err; /* code ERROR_NONE: done and durable */
     _Atomic enum job_stage stage;
     sem_t done;
@@ -49,7 +71,7 @@ enum job_outcome {
     JOB_IN_DOUBT, /* a transaction hangs: it may or may not become durable; job as above */
 };
 
-void job_init(struct job *job, job_run_fn *run, job_free_fn *free_job);
+void job_init(struct job *job, const struct job_type *type);
 void job_clear(struct job *job);
 
 /* Waits until `deadline_ns` (monotonic), and a while longer for a transaction that has begun. */
@@ -60,13 +82,15 @@ void job_fail(struct job *job, enum error_code code, const char *message);
 
 struct committer;
 
-/* `take_signature` puts a signature into the job that signers_submit() was given as its tag. */
-typedef void committer_take_signature_fn(struct job *job, const uint8_t *bytes, size_t length);
+struct committer_options {
+    struct store *store;
+    struct ledger *ledger;
+    struct signers *signers;
+    struct metrics *metrics;
+};
 
 /* Borrows all of it for the committer's life. */
-MUST_CHECK bool committer_start(struct store *store, struct signers *signers,
-                                struct metrics *metrics,
-                                committer_take_signature_fn *take_signature,
+MUST_CHECK bool committer_start(const struct committer_options *options,
                                 struct committer **committer_out, struct error *err);
 
 /* Fails what is queued and ends the thread. */

@@ -8,7 +8,11 @@
 #include "base/error.h"
 #include "store/store.h"
 
-enum { KEYS_PUBLISHED_MAX = 8 };
+enum {
+    KEYS_PUBLISHED_MAX = 8,
+    KEY_USE_AHEAD_S =
+        30, /* an active key's last_expiry_s runs ahead of its tokens by this, at most */
+};
 
 struct key_rules {
     int64_t jwks_max_age_s;   /* how long a verifier may keep the JWK Set */
@@ -30,8 +34,7 @@ bool key_is_published(enum key_state state);
 /* What the request makes of which key. Fails with NOT_FOUND (no such key), INVALID_REQUEST (several
  * begin so) or CONFLICT: not the step that comes next, too early (says when), the eighth key is
  * published, the last active key would go. An emergency may skip what is early or last, never what
- * is impossible. For KEY_RETIRE of an active key the caller raises change_out->due_s to the last
- * expiry of its tokens. */
+ * is impossible. */
 MUST_CHECK bool key_rules_plan(const struct key_rules *rules, const struct key_list *list,
                                const struct key_request *request, struct key_change *change_out,
                                struct error *err);

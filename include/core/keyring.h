@@ -15,10 +15,16 @@
 
 struct keyring;
 
+struct keyring_options {
+    struct store *store;
+    struct signers *signers;
+    struct committer *committer;
+    int64_t token_lifetime_s;
+};
+
 /* Looks once before it returns. Borrows all of it for the keyring's life. Fails with
  * STORE_UNAVAILABLE. */
-MUST_CHECK bool keyring_start(struct store *store, struct signers *signers,
-                              struct committer *committer, struct keyring **keyring_out,
+MUST_CHECK bool keyring_start(const struct keyring_options *options, struct keyring **keyring_out,
                               struct error *err);
 void keyring_stop(struct keyring *keyring);
 
@@ -27,3 +33,10 @@ void keyring_print_jwks(struct keyring *keyring, struct text *text);
 
 /* The same of the active keys alone. */
 void keyring_print_active_jwks(struct keyring *keyring, struct text *text);
+
+/* Within a transaction, for issuerctl too: the store's keyring and the ledger together. They fail as
+ * store_add_key(), store_change_key() and ledger_append() do. */
+MUST_CHECK bool keyring_enter_key(struct ledger *ledger, struct store *store,
+                                  const struct stored_key *key, struct error *err);
+MUST_CHECK bool keyring_change_key(struct ledger *ledger, struct store *store,
+                                   const struct key_change *change, struct error *err);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "core/key_rules.h"
+#include "core/ledger.h"
 #include "hsm/signer.h"
 #include "store/store.h"
 #include "vc/presentation.h"
@@ -29,6 +30,7 @@ struct service_options {
     size_t trusted_count;
     const char *store_url;
     struct store_options store;
+    struct ledger_options ledger;
     struct key_rules keys;
     /* program, state_dir, development, signers, count; the rest is the service's to fill in */
     struct signers_options signers;
@@ -100,8 +102,7 @@ struct approval_request {
 /* Makes the code: 256 random bits. Fails with INVALID_REQUEST (DID or scope), NOT_FOUND, CONFLICT
  * or STORE_UNAVAILABLE. */
 MUST_CHECK bool service_approve(struct service *service, const struct approval_request *request,
-                                int64_t now_s, struct authorization *approved_out,
-                                struct error *err);
+                                struct authorization *approved_out, struct error *err);
 
 /* ---- the exchange ---- */
 
@@ -120,7 +121,7 @@ void access_token_clear(struct access_token *token);
 /* Trades `code` for a token: at most one ever leaves, and only after its ledger entry is durable.
  * `received_ns` (monotonic) is when the request arrived: its deadlines count from there. Fails with
  * INVALID_REQUEST (not a code's form), CODE_UNKNOWN, CODE_EXPIRED, CODE_SPENT, or, and then the
- * code is still good, OVERLOADED, DEVICE_UNAVAILABLE, STORE_UNAVAILABLE. */
+ * code is still good, OVERLOADED, DEVICE_UNAVAILABLE, STORE_UNAVAILABLE or LEDGER_STOPPED. */
 MUST_CHECK bool service_redeem(struct service *service, const char *code, int64_t now_s,
                                int64_t received_ns, struct access_token *token_out,
                                struct error *err);

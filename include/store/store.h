@@ -1,19 +1,22 @@
 /*
- * The store: authorization requests, the codes made for them, the ledger of what was issued, and
- * the keyring.
- * Which engine is behind it is chosen by the scheme of a URL ("sqlite:/absolute/path").
+ * The store: authorization requests, the codes made for them, the ledger's trees, what was revoked,
+ * and the keyring.
+ * Which engine is behind it is chosen by the scheme of a URL: "sqlite:/absolute/path", or
+ * "postgresql://host,host/database" as libpq reads it.
  *
  * Threads: all that writes runs on one thread (the committer), between store_begin() and
- * store_commit(); store_find_authorization(), store_find_code(), the operator's two readers and the
- * keyring's are for any thread.
+ * store_commit(); the functions that say "any thread" read what is committed.
  *
  * Every function fails with ERROR_STORE_UNAVAILABLE when the engine does; trying again may help.
- * Times are seconds since 1970. Codes are known here by their SHA-256 alone.
+ * Those of a transaction fail with ERROR_STORE_CONFLICT when the engine gave another transaction
+ * precedence: roll back, and run the whole of it again. Times are seconds since 1970. Codes are known
+ * here by their SHA-256 alone.
  */
 #pragma once
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "base/merkle.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +28,8 @@ enum {
     HOLDER_DID_MAX = 512,
     SCOPE_MAX = 256,
     JTI_LENGTH = 32,
+    LEDGER_NODE_MAX = 64,
+    LEDGER_ENTRY_MAX = 2048,
 };
 
 struct store;
@@ -41,10 +46,17 @@ MUST_CHECK bool store_open(const char *url, const struct store_options *options,
                            struct store **store_out, struct error *err);
 void store_close(struct store *store);
 
-/* One transaction. After store_commit() returned true all of it is on the disk; after false none
- * of it may be relied upon, and the connection is made afresh. After ERROR_STORE_UNAVAILABLE in
- * between the caller rolls back; any other failure leaves the work of the others in place. */
-MUST_CHECK bool store_begin(struct store *store, struct error *err);
+/* The time that decides what has expired: one clock for all nodes of a deployment. Any thread. */
+int64_t store_now_s(struct store *store);
+
+/* One transaction. *now_s_out is store_now_s() of its begin. After store_commit() returned true all
+ * of it is durable (and on the synchronous standbys, if there are). After false the connection is
+ * made afresh, and with
+ *   STORE_UNAVAILABLE, STORE_CONFLICT   none of it was written;
+ *   STORE_IN_DOUBT                      that is not known: ask store_has_redeemed() in a new one.
+ * After STORE_UNAVAILABLE or STORE_CONFLICT in between the caller rolls back; any other failure
+ * leaves the work of the others in place. */
+MUST_CHECK bool store_begin(struct store *store, int64_t *now_s_out, struct error *err);
 MUST_CHECK bool store_commit(struct store *store, struct error *err);
 void store_rollback(struct store *store);
 
@@ -73,7 +85,7 @@ struct open_authorization {
     bool has_code;
 };
 
-/* Finds a request, open or not. Fails with NOT_FOUND. */
+/* Finds a request, open or not. Fails with NOT_FOUND. Any thread. */
 MUST_CHECK bool store_find_authorization(struct store *store, const char *id,
                                          struct open_authorization *found_out, struct error *err);
 
@@ -117,29 +129,144 @@ struct stored_code {
     char scope[SCOPE_MAX + 1]; /* "": none */
     int64_t expires_s;
     bool spent;
+    char jti[JTI_LENGTH + 1]; /* of the token that it was spent for; "": none */
+    int64_t token_expires_s;
 };
 
-/* Fails with CODE_UNKNOWN. An expired or spent code is found. */
+/* Fails with CODE_UNKNOWN. An expired or spent code is found. Any thread. */
 MUST_CHECK bool store_find_code(struct store *store, const struct digest *code,
                                 struct stored_code *code_out, struct error *err);
 
 struct redemption {
     int64_t row;
     struct digest code;
-    int64_t now_s;
-    const char *jti;
-    /* the ledger's entry */
-    const char *authorization_id;
-    const char *kid;
-    struct digest token;
-    struct digest subject;
-    int64_t expires_s;
+    const char *jti; /* also what the redemption is known by: store_has_redeemed() */
+    int64_t token_expires_s;
 };
 
-/* Spends the code and enters the token into the ledger. Fails with CODE_SPENT if the row was not
- * ours to spend any more (spent, or expired meanwhile); then nothing was written. */
+/* Spends the code, in two steps, so that an engine across a network is asked for a whole batch at
+ * once: first store_send_redemption() for all of the batch, then store_redeem() for each, in the
+ * same order, before anything else of the transaction. `now_s` is store_begin()'s.
+ * store_redeem() fails with CODE_SPENT if the row was not ours to spend any more (spent, or expired
+ * meanwhile); then nothing was written. */
+MUST_CHECK bool store_send_redemption(struct store *store, const struct redemption *redemption,
+                                      int64_t now_s, struct error *err);
 MUST_CHECK bool store_redeem(struct store *store, const struct redemption *redemption,
-                             struct error *err);
+                             int64_t now_s, struct error *err);
+
+/* In a transaction of its own, after one whose commit is in doubt: whether the code was spent for
+ * `redemption->jti`. It waits for whoever still has the row. When this transaction is committed,
+ * *redeemed_out is true for good. */
+MUST_CHECK bool store_has_redeemed(struct store *store, const struct redemption *redemption,
+                                   bool *redeemed_out, struct error *err);
+
+/* ---- the ledger ---- */
+
+/* Every node writes trees of its own: one, and the next when a restored store was accepted. What
+ * was pruned is the beginning of the tree; its edge stands for it. */
+struct ledger_tree {
+    int64_t number; /* in this store; from 1 */
+    char node[LEDGER_NODE_MAX + 1];
+    int64_t epoch;             /* of the node's trees; from 1 */
+    struct merkle_edge edge;   /* of the whole tree: its size, and what its root is made of */
+    struct merkle_edge pruned; /* of the entries that are not in the store any more */
+};
+
+/* Makes the node's tree of that epoch if it is not there, locks it for the rest of the transaction
+ * and reads it. */
+MUST_CHECK bool store_lock_tree(struct store *store, const char *node, int64_t epoch,
+                                struct ledger_tree *tree_out, struct error *err);
+
+/* Both edges as they are from now on. What fails may show at store_commit() only, as it does for
+ * store_append_entry(). */
+MUST_CHECK bool store_keep_tree(struct store *store, const struct ledger_tree *tree,
+                                struct error *err);
+
+struct ledger_tree_list {
+    struct ledger_tree *trees; /* by number */
+    size_t count;
+};
+void ledger_tree_list_clear(struct ledger_tree_list *list);
+
+/* Every tree of every node. The caller clears *list_out. Any thread. */
+MUST_CHECK bool store_list_trees(struct store *store, struct ledger_tree_list *list_out,
+                                 struct error *err);
+
+struct ledger_row {
+    int64_t tree;      /* number */
+    int64_t index;     /* in the tree, from 0 */
+    const char *entry; /* one JSON object: what the leaf is the hash of */
+    const char *jti;   /* that the entry is about; NULL: none */
+    struct digest leaf;
+};
+
+MUST_CHECK bool store_append_entry(struct store *store, const struct ledger_row *row,
+                                   struct error *err);
+
+/* False ends the reading, with the error that the function sets. */
+typedef MUST_CHECK bool store_entry_fn(void *context, const struct ledger_row *row,
+                                       struct error *err);
+
+/* Hands over the entries of a tree from `index` on, at most `limit`, in order. Any thread. */
+MUST_CHECK bool store_read_entries(struct store *store, int64_t tree, int64_t index, int limit,
+                                   store_entry_fn *take_row, void *context, struct error *err);
+
+/* The same of all entries about `jti`, of whatever tree. Any thread. */
+MUST_CHECK bool store_find_entries(struct store *store, const char *jti, store_entry_fn *take_row,
+                                   void *context, struct error *err);
+
+/* Deletes the entries of a tree before `index`. The caller keeps the tree with `pruned` at it. */
+MUST_CHECK bool store_delete_entries(struct store *store, int64_t tree, int64_t index,
+                                     struct error *err);
+
+struct stored_checkpoint {
+    int64_t tree; /* number */
+    int64_t size; /* of the tree then */
+    int64_t time_s;
+    char note[1024]; /* the signed note (C2SP signed-note, tlog-checkpoint) */
+    char jwk[1024];  /* of the audit key that signed it */
+};
+
+/* Does nothing if the tree has one of that size. */
+MUST_CHECK bool store_add_checkpoint(struct store *store,
+                                     const struct stored_checkpoint *checkpoint, struct error *err);
+
+struct checkpoint_list {
+    struct stored_checkpoint *checkpoints; /* by size */
+    size_t count;
+};
+void checkpoint_list_clear(struct checkpoint_list *list);
+
+/* Those of the tree whose size is over `size`, the smallest first, at most `limit`. The caller clears
+ * *list_out. Any thread. */
+MUST_CHECK bool store_list_checkpoints(struct store *store, int64_t tree, int64_t size, int limit,
+                                       struct checkpoint_list *list_out, struct error *err);
+
+/* The largest of the tree. Fails with NOT_FOUND. Any thread. */
+MUST_CHECK bool store_last_checkpoint(struct store *store, int64_t tree,
+                                      struct stored_checkpoint *checkpoint_out, struct error *err);
+
+/* ---- revoked tokens ---- */
+
+/* *is_new_out: it was not revoked before. */
+MUST_CHECK bool store_revoke_token(struct store *store, const char *jti, int64_t token_expires_s,
+                                   int64_t now_s, bool *is_new_out, struct error *err);
+
+struct revoked_list {
+    char (*jtis)[JTI_LENGTH + 1]; /* in no order that means anything, but always the same one */
+    size_t count;
+};
+void revoked_list_clear(struct revoked_list *list);
+
+/* The revoked tokens that have not expired at `now_s`, at most `limit` of them, those revoked last.
+ * The caller clears *list_out. Any thread. */
+MUST_CHECK bool store_list_revoked(struct store *store, int64_t now_s, int limit,
+                                   struct revoked_list *list_out, struct error *err);
+
+/* Ends every request that is open and every code that is good, in all of the store: after it was
+ * restored from an older copy, what is good in it may have been used. */
+MUST_CHECK bool store_cancel_all(struct store *store, int64_t now_s, int64_t *cancelled_out,
+                                 struct error *err);
 
 /* ---- authorizations as an operator sees them ---- */
 
@@ -187,13 +314,13 @@ struct authorization_list {
 };
 void authorization_list_clear(struct authorization_list *list);
 
-/* The caller clears *list_out. */
+/* The caller clears *list_out. Any thread. */
 MUST_CHECK bool store_list_authorizations(struct store *store,
                                           const struct authorization_filter *filter,
                                           struct authorization_list *list_out, struct error *err);
 
 /* The one authorization whose id begins with `beginning`. Fails with NOT_FOUND, or with CONFLICT if
- * there are several. The caller clears *found_out. */
+ * there are several. The caller clears *found_out. Any thread. */
 MUST_CHECK bool store_describe_authorization(struct store *store, const char *beginning,
                                              int64_t now_s, struct stored_authorization *found_out,
                                              struct error *err);
@@ -225,8 +352,9 @@ struct stored_key {
     char jwk[1024];        /* the public key, one JSON object */
     char description[160]; /* token, serial, object: for people */
     enum key_state state;
-    int64_t since_s; /* when it came to this state */
-    int64_t due_s;   /* the next step's earliest time; 0: any */
+    int64_t since_s;       /* when it came to this state */
+    int64_t due_s;         /* the next step's earliest time; 0: any */
+    int64_t last_expiry_s; /* its tokens live until then at most; 0: it signed none */
 };
 
 struct key_list {
@@ -235,15 +363,16 @@ struct key_list {
 };
 void key_list_clear(struct key_list *list);
 
-/* The caller clears *list_out. */
+/* The caller clears *list_out. Any thread. */
 MUST_CHECK bool store_list_keys(struct store *store, struct key_list *list_out, struct error *err);
 
-/* When the last token that the key signed expires; 0: it signed none that the ledger has. */
-MUST_CHECK bool store_last_expiry(struct store *store, const char *kid, int64_t *expires_s_out,
-                                  struct error *err);
+/* Notes that the key's tokens may live until `until_s`; an earlier time changes nothing. */
+MUST_CHECK bool store_note_key_use(struct store *store, const char *kid, int64_t until_s,
+                                   struct error *err);
 
-/* Enters a key in its state. Does nothing if the keyring has its kid already. */
-MUST_CHECK bool store_add_key(struct store *store, const struct stored_key *key, struct error *err);
+/* Enters a key in its state. *is_new_out is false, and nothing done, if the keyring has its kid. */
+MUST_CHECK bool store_add_key(struct store *store, const struct stored_key *key, bool *is_new_out,
+                              struct error *err);
 
 struct key_change {
     char kid[48];
@@ -251,7 +380,7 @@ struct key_change {
     enum key_state to;
     int64_t now_s;
     int64_t due_s;
-    const char *reason; /* of an emergency; "": none */
+    const char *reason; /* of an emergency, for the ledger; "": none */
 };
 
 /* Fails with CONFLICT if the key is not in `from` any more. */

@@ -49,6 +49,19 @@ void text_add_base64url(struct text *text, const void *bytes, size_t length)
     }
 }
 
+void text_add_base64(struct text *text, const void *bytes, size_t length)
+{
+    static const char padding[3][3] = { "", "==", "=" };
+    const size_t start = text->length;
+
+    text_add_base64url(text, bytes, length);
+    for (size_t i = start; i < text->length; i++) {
+        char *at = &text->start[i];
+        *at = *at == '-' ? '+' : *at == '_' ? '/' : *at;
+    }
+    text_add(text, padding[length % 3]);
+}
+
 void text_add_json_string(struct text *text, const char *value)
 {
     text_add(text, "\"");

@@ -17,17 +17,22 @@ void authorization_clear(struct authorization *authorization)
     explicit_bzero(authorization, sizeof(*authorization));
 }
 
-/* A UUIDv7 (RFC 9562 5.7): its time makes neighbours in the store's index of what is made, and soon
- * redeemed, together. */
+void random_id(uint8_t out[static 16], int64_t now_s)
+{
+    const uint64_t now_ms = (uint64_t)now_s * 1000;
+
+    random_bytes(out, 16);
+    for (int i = 0; i < 6; i++) {
+        out[i] = (uint8_t)(now_ms >> (40 - 8 * i));
+    }
+}
+
+/* A UUIDv7 (RFC 9562 5.7). */
 static void make_id(char id_out[static AUTHORIZATION_ID_LENGTH + 1], int64_t now_s)
 {
     uint8_t bytes[16];
-    const uint64_t now_ms = (uint64_t)now_s * 1000;
 
-    random_bytes(bytes, sizeof(bytes));
-    for (int i = 0; i < 6; i++) {
-        bytes[i] = (uint8_t)(now_ms >> (40 - 8 * i));
-    }
+    random_id(bytes, now_s);
     bytes[6] = (uint8_t)(0x70 | (bytes[6] & 0x0f));
     bytes[8] = (uint8_t)(0x80 | (bytes[8] & 0x3f));
     (void)snprintf(id_out, AUTHORIZATION_ID_LENGTH + 1,
@@ -42,7 +47,7 @@ struct creation {
     struct job job;
     struct authorization authorization;
     struct digest pair;
-    int64_t created_s;
+    int64_t lifetime_s;
 };
 
 static void creation_free(struct job *job)
@@ -53,21 +58,26 @@ static void creation_free(struct job *job)
     free(self);
 }
 
-static bool creation_commit(struct job *job, struct store *store, int64_t now_s, struct error *err)
+static bool creation_commit(struct job *job, struct ledger *ledger, struct store *store,
+                            int64_t now_s, struct error *err)
 {
-    const struct creation *self = (const struct creation *)job;
+    struct creation *self = (struct creation *)job;
+
+    self->authorization.expires_s = now_s + self->lifetime_s;
     struct new_authorization new = {
         .state = self->authorization.state,
         .nonce = self->authorization.nonce,
         .presentation_definition = self->authorization.presentation_definition,
         .pair = self->pair,
-        .created_s = self->created_s,
+        .created_s = now_s,
         .expires_s = self->authorization.expires_s,
     };
-    (void)now_s;
+    (void)ledger;
     memcpy(new.id, self->authorization.id, sizeof(new.id));
     return store_create_authorization(store, &new, err);
 }
+
+static const struct job_type creation_job = { .run = creation_commit, .free = creation_free };
 
 static bool check_token_text(const char *name, const char *value, struct error *err)
 {
@@ -116,15 +126,14 @@ bool service_create_authorization(struct service *service,
     struct creation *creation = xcalloc(1, sizeof(*creation));
     struct authorization *new = &creation->authorization;
 
-    job_init(&creation->job, creation_commit, creation_free);
+    job_init(&creation->job, &creation_job);
     make_id(new->id, now_s);
     (void)snprintf(new->state, sizeof(new->state), "%s", request->state);
     (void)snprintf(new->nonce, sizeof(new->nonce), "%s", request->nonce);
     if (request->presentation_definition != NULL) {
         new->presentation_definition = xstrdup(request->presentation_definition);
     }
-    new->expires_s = now_s + service->options->request_lifetime_s;
-    creation->created_s = now_s;
+    creation->lifetime_s = service->options->request_lifetime_s;
     creation->pair = pair_of(request->state, request->nonce);
     if (!committer_write(service->committer, &creation->job, err)) {
         return false;
@@ -144,7 +153,7 @@ struct granting {
     struct used_presentation presentation;
     bool has_presentation;
     struct digest code;
-    int64_t now_s;
+    int64_t code_lifetime_s;
     int64_t row;
 };
 
@@ -156,30 +165,36 @@ static void granting_free(struct job *job)
     free(self);
 }
 
-static bool granting_commit(struct job *job, struct store *store, int64_t now_s, struct error *err)
+static bool granting_commit(struct job *job, struct ledger *ledger, struct store *store,
+                            int64_t now_s, struct error *err)
 {
     struct granting *self = (struct granting *)job;
     struct authorization *authorization = &self->authorization;
     struct approved_authorization approved = { .row = 0 };
+
+    authorization->expires_s = now_s + self->code_lifetime_s;
     const struct approval approval = {
         .id = authorization->id,
         .holder_did = authorization->holder_did,
         .scope = self->scope[0] != '\0' ? self->scope : NULL,
         .presentation = self->has_presentation ? &self->presentation : NULL,
         .code = self->code,
-        .now_s = self->now_s,
+        .now_s = now_s,
         .code_expires_s = authorization->expires_s,
     };
-    (void)now_s;
+    (void)ledger;
     if (!store_approve(store, &approval, &approved, err)) {
         return false;
     }
     self->row = approved.row;
     memcpy(authorization->state, approved.state, sizeof(authorization->state));
     memcpy(authorization->nonce, approved.nonce, sizeof(authorization->nonce));
+    free(authorization->presentation_definition); /* of a run before this one */
     authorization->presentation_definition = approved.presentation_definition;
     return true;
 }
+
+static const struct job_type granting_job = { .run = granting_commit, .free = granting_free };
 
 static void remember_code(struct service *service, const struct granting *granting)
 {
@@ -192,13 +207,12 @@ static void remember_code(struct service *service, const struct granting *granti
     code_table_add(service->codes, &granting->code, &stored);
 }
 
-static struct granting *granting_new(const struct grant *grant, int64_t now_s,
-                                     int64_t code_lifetime_s)
+static struct granting *granting_new(const struct grant *grant, int64_t code_lifetime_s)
 {
     struct granting *self = xcalloc(1, sizeof(*self));
     struct authorization *authorization = &self->authorization;
 
-    job_init(&self->job, granting_commit, granting_free);
+    job_init(&self->job, &granting_job);
     memcpy(authorization->id, grant->id, sizeof(authorization->id));
     (void)snprintf(authorization->holder_did, sizeof(authorization->holder_did), "%s",
                    grant->holder_did);
@@ -209,15 +223,14 @@ static struct granting *granting_new(const struct grant *grant, int64_t now_s,
         self->has_presentation = true;
     }
     self->code = approval_make_code(authorization->code);
-    self->now_s = now_s;
-    authorization->expires_s = now_s + code_lifetime_s;
+    self->code_lifetime_s = code_lifetime_s;
     return self;
 }
 
-bool authorization_grant(struct service *service, const struct grant *grant, int64_t now_s,
+bool authorization_grant(struct service *service, const struct grant *grant,
                          struct authorization *granted_out, struct error *err)
 {
-    struct granting *granting = granting_new(grant, now_s, service->options->code_lifetime_s);
+    struct granting *granting = granting_new(grant, service->options->code_lifetime_s);
 
     if (!committer_write(service->committer, &granting->job, err)) {
         return false;
@@ -231,15 +244,14 @@ bool authorization_grant(struct service *service, const struct grant *grant, int
 
 /* ---- approve ---- */
 
-bool service_approve(struct service *service, const struct approval_request *request, int64_t now_s,
+bool service_approve(struct service *service, const struct approval_request *request,
                      struct authorization *approved_out, struct error *err)
 {
     const struct grant grant = { .id = request->id,
                                  .holder_did = request->holder_did,
                                  .scope = request->scope };
 
-    if (!approval_check(request, err)
-        || !authorization_grant(service, &grant, now_s, approved_out, err)) {
+    if (!approval_check(request, err) || !authorization_grant(service, &grant, approved_out, err)) {
         return false;
     }
     log_event(LOG_LEVEL_INFO, "authorization.approved", "authorization=%s", request->id);

@@ -16,13 +16,14 @@ enum {
     PURGE_ROWS = 500,
     GATHER_FROM = 8, /* signatures still to come that make it worth while to wait for some */
     GATHER_NS = 700000,
+    TRIES = 4, /* of a transaction that others take precedence over */
 };
 
 struct committer {
     struct store *store;
+    struct ledger *ledger;
     struct signers *signers;
     struct metrics *metrics;
-    committer_take_signature_fn *take_signature;
     pthread_t thread;
     _Atomic bool stopping;
 
@@ -37,10 +38,9 @@ struct committer {
 
 /* ---- jobs ---- */
 
-void job_init(struct job *job, job_run_fn *run, job_free_fn *free_job)
+void job_init(struct job *job, const struct job_type *type)
 {
-    job->run = run;
-    job->free = free_job;
+    job->type = type;
     job->err.code = ERROR_NONE;
     job->next = NULL;
     atomic_init(&job->stage, JOB_PENDING);
@@ -89,7 +89,7 @@ enum job_outcome job_await(struct job *job, int64_t deadline_ns, struct error *e
 static void complete(struct job *job)
 {
     if (atomic_exchange(&job->stage, JOB_DONE) == JOB_ABANDONED) {
-        job->free(job);
+        job->type->free(job);
     } else {
         (void)sem_post(&job->done);
     }
@@ -122,7 +122,7 @@ static void on_signature(void *context, void *tag, const uint8_t *bytes, size_t 
     struct job *job = tag;
 
     histogram_observe(&self->metrics->sign, sign_ns);
-    self->take_signature(job, bytes, length);
+    job->type->take_signature(job, bytes, length);
     batch_add(self, job);
 }
 
@@ -157,25 +157,45 @@ static bool purge_if_due(struct committer *self, int64_t now_s, struct error *er
     return store_purge(self->store, now_s, PURGE_ROWS, err);
 }
 
+/* After these the transaction is lost, whatever else was in it. */
+static bool drops_all(enum error_code code)
+{
+    return code == ERROR_STORE_UNAVAILABLE || code == ERROR_STORE_CONFLICT
+        || code == ERROR_STORE_ROLLED_BACK;
+}
+
+static bool send_jobs(struct committer *self, int64_t now_s, struct error *err)
+{
+    for (struct job *job = self->batch; job != NULL; job = job->next) {
+        job->err.code = ERROR_NONE;
+        if (job->type->send != NULL && !job->type->send(job, self->store, now_s, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool run_jobs(struct committer *self, int64_t now_s, struct error *err)
 {
     for (struct job *job = self->batch; job != NULL; job = job->next) {
-        if (!job->run(job, self->store, now_s, &job->err)
-            && job->err.code == ERROR_STORE_UNAVAILABLE) {
+        if (!job->type->run(job, self->ledger, self->store, now_s, &job->err)
+            && drops_all(job->err.code)) {
             *err = job->err;
             return false;
         }
     }
-    return purge_if_due(self, now_s, err);
+    return purge_if_due(self, now_s, err) && ledger_seal(self->ledger, self->store, err);
 }
 
 /* One transaction for the whole batch: all of it is durable, or none of it is. */
-static bool commit_batch(struct committer *self, struct error *err)
+static bool commit_once(struct committer *self, struct error *err)
 {
-    if (!store_begin(self->store, err)) {
+    int64_t now_s = 0;
+
+    if (!store_begin(self->store, &now_s, err)) {
         return false;
     }
-    if (!run_jobs(self, wall_s(), err)) {
+    if (!send_jobs(self, now_s, err) || !run_jobs(self, now_s, err)) {
         store_rollback(self->store);
         return false;
     }
@@ -187,12 +207,67 @@ static bool commit_batch(struct committer *self, struct error *err)
     return true;
 }
 
+/* The first job that can tell; the others of its transaction share its fate. */
+static struct job *witness_of(struct committer *self)
+{
+    struct job *job = self->batch;
+    while (job != NULL && (job->type->is_done == NULL || job->err.code != ERROR_NONE)) {
+        job = job->next;
+    }
+    return job;
+}
+
+/* Whether the transaction whose commit was not answered is durable. What is read counts only once a
+ * transaction that began after it is durable, too. False: no, or still not known. */
+static bool was_committed(struct committer *self, struct error *err)
+{
+    struct job *witness = witness_of(self);
+    bool done = false;
+    int64_t now_s = 0;
+
+    if (witness == NULL || !store_begin(self->store, &now_s, err)) {
+        return false;
+    }
+    if (!witness->type->is_done(witness, self->store, &done, err)) {
+        store_rollback(self->store);
+        return false;
+    }
+    return store_commit(self->store, err) && done;
+}
+
+static bool commit_batch(struct committer *self, struct error *err)
+{
+    bool committed = false;
+
+    for (int i = 0; i < TRIES && !committed; i++) {
+        committed = commit_once(self, err);
+        if (!committed && err->code == ERROR_STORE_IN_DOUBT) {
+            log_error(LOG_LEVEL_WARNING, "store.in_doubt", err, "%s", "");
+            committed = was_committed(self, err);
+            ledger_settle(self->ledger, committed);
+            return committed;
+        }
+        ledger_settle(self->ledger, committed);
+        if (!committed && err->code != ERROR_STORE_CONFLICT) {
+            return false;
+        }
+    }
+    return committed;
+}
+
+/* Core's own codes end here. */
+static enum error_code outward(enum error_code code)
+{
+    return code == ERROR_STORE_ROLLED_BACK ? ERROR_LEDGER_STOPPED : ERROR_STORE_UNAVAILABLE;
+}
+
 static void run_batch(struct committer *self)
 {
     struct error err = { .code = ERROR_NONE };
 
     if (!commit_batch(self, &err)) {
         log_error(LOG_LEVEL_ERROR, "store.failed", &err, "%s", "");
+        err.code = outward(err.code);
         for (struct job *job = self->batch; job != NULL; job = job->next) {
             job->err = err;
         }
@@ -236,16 +311,15 @@ static void *committer_run(void *argument)
     return NULL;
 }
 
-bool committer_start(struct store *store, struct signers *signers, struct metrics *metrics,
-                     committer_take_signature_fn *take_signature, struct committer **committer_out,
+bool committer_start(const struct committer_options *options, struct committer **committer_out,
                      struct error *err)
 {
     struct committer *self = xcalloc(1, sizeof(*self));
 
-    self->store = store;
-    self->signers = signers;
-    self->metrics = metrics;
-    self->take_signature = take_signature;
+    self->store = options->store;
+    self->ledger = options->ledger;
+    self->signers = options->signers;
+    self->metrics = options->metrics;
     self->batch_end = &self->batch;
     pthread_mutex_init(&self->lock, NULL);
     if (pthread_create(&self->thread, NULL, committer_run, self) != 0) {
@@ -288,7 +362,7 @@ bool committer_write(struct committer *self, struct job *job, struct error *err)
     case JOB_SUCCEEDED:
         return true;
     case JOB_FAILED:
-        job->free(job);
+        job->type->free(job);
         return false;
     case JOB_GIVEN_UP:
         return fail(err, ERROR_STORE_UNAVAILABLE, "the store did not answer in time");

@@ -4,6 +4,7 @@
  */
 #include "core/service_state.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,33 +45,64 @@ static void exchange_free(struct job *job)
 
 /* ---- the committer's part ---- */
 
-void exchange_take_signature(struct job *job, const uint8_t *bytes, size_t length)
+static void exchange_take_signature(struct job *job, const uint8_t *bytes, size_t length)
 {
     struct exchange *self = (struct exchange *)job;
     text_add(&self->token, ".");
     text_add_base64url(&self->token, bytes, length);
 }
 
-static bool exchange_commit(struct job *job, struct store *store, int64_t now_s, struct error *err)
+static struct redemption redemption_of(const struct exchange *self)
+{
+    return (struct redemption){ .row = self->stored.row,
+                                .code = self->code,
+                                .jti = self->jti,
+                                .token_expires_s = self->expires_s };
+}
+
+static bool exchange_send(struct job *job, struct store *store, int64_t now_s, struct error *err)
+{
+    const struct redemption redemption = redemption_of((struct exchange *)job);
+    return store_send_redemption(store, &redemption, now_s, err);
+}
+
+static bool exchange_commit(struct job *job, struct ledger *ledger, struct store *store,
+                            int64_t now_s, struct error *err)
 {
     struct exchange *self = (struct exchange *)job;
-
-    if (self->token.overflowed) {
-        return fail(err, ERROR_INTERNAL, "a token of more than %d bytes", TOKEN_MAX);
-    }
-    const struct redemption redemption = {
-        .row = self->stored.row,
-        .code = self->code,
-        .now_s = now_s,
+    const struct redemption redemption = redemption_of(self);
+    const struct digest token = sha256(self->buffer, self->token.length);
+    const struct digest subject = sha256(self->stored.holder_did, strlen(self->stored.holder_did));
+    const struct ledger_entry entry = {
+        .time_s = now_s,
+        .kind = LEDGER_ISSUED,
         .jti = self->jti,
-        .authorization_id = self->stored.authorization_id,
         .kid = self->key->kid,
-        .token = sha256(self->buffer, self->token.length),
-        .subject = sha256(self->stored.holder_did, strlen(self->stored.holder_did)),
+        .authorization_id = self->stored.authorization_id,
+        .token = &token,
+        .subject = &subject,
         .expires_s = self->expires_s,
     };
-    return store_redeem(store, &redemption, err);
+
+    assert(!self->token.overflowed);
+    return store_redeem(store, &redemption, now_s, err)
+        && ledger_append(ledger, store, &entry, err);
 }
+
+static bool exchange_is_done(struct job *job, struct store *store, bool *done_out,
+                             struct error *err)
+{
+    const struct redemption redemption = redemption_of((struct exchange *)job);
+    return store_has_redeemed(store, &redemption, done_out, err);
+}
+
+static const struct job_type exchange_job = {
+    .send = exchange_send,
+    .run = exchange_commit,
+    .take_signature = exchange_take_signature,
+    .is_done = exchange_is_done,
+    .free = exchange_free,
+};
 
 /* ---- the HTTP thread's part ---- */
 
@@ -81,7 +113,7 @@ static void compose(struct exchange *self)
     struct text payload = text_over(payload_buffer, sizeof(payload_buffer));
     uint8_t random[16];
 
-    random_bytes(random, sizeof(random));
+    random_id(random, self->issued_s);
     self->jti[base64url_encode(self->jti, random, sizeof(random))] = '\0';
     const struct access_token_claims claims = {
         .issuer = options->issuer,
@@ -107,7 +139,7 @@ static struct exchange *exchange_new(struct service *service, const struct diges
     if (self == NULL) {
         abort();
     }
-    job_init(&self->job, exchange_commit, exchange_free);
+    job_init(&self->job, &exchange_job);
     self->service = service;
     self->code = *code;
     self->stored = *stored;
@@ -178,8 +210,10 @@ static enum code_fate exchange_run(struct exchange *self, int64_t deadline_ns,
 }
 
 static bool look_up(struct service *service, const struct digest *hash, enum code_claim claim,
-                    int64_t now_s, struct stored_code *stored, struct error *err)
+                    struct stored_code *stored, struct error *err)
 {
+    const int64_t now_s = store_now_s(service->store);
+
     if (claim == CODE_NOT_HERE && !store_find_code(service->store, hash, stored, err)) {
         return false;
     }
@@ -200,11 +234,14 @@ static bool redeem(struct service *service, const struct digest *hash, int64_t n
     enum code_fate fate = CODE_STILL_GOOD;
 
     *err = (struct error){ .code = ERROR_NONE };
+    if (!ledger_permits(service->ledger, err)) {
+        return false;
+    }
     const enum code_claim claim = code_table_claim(service->codes, hash, deadline_ns, &stored);
     if (claim == CODE_BUSY) {
         return fail(err, ERROR_OVERLOADED, "another request with this code is still under way");
     }
-    if (look_up(service, hash, claim, now_s, &stored, err)) {
+    if (look_up(service, hash, claim, &stored, err)) {
         fate =
             exchange_run(exchange_new(service, hash, &stored, now_s), deadline_ns, token_out, err);
     }

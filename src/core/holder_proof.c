@@ -25,11 +25,14 @@ static void counting_free(struct job *job)
     free(job);
 }
 
-static bool counting_commit(struct job *job, struct store *store, int64_t now_s, struct error *err)
+static bool counting_commit(struct job *job, struct ledger *ledger, struct store *store,
+                            int64_t now_s, struct error *err)
 {
-    (void)now_s;
+    (void)ledger, (void)now_s;
     return store_count_try(store, ((struct counting *)job)->id, err);
 }
+
+static const struct job_type counting_job = { .run = counting_commit, .free = counting_free };
 
 /* `err` says why it was in vain. A try that cannot be counted is none: the store's error replaces it. */
 static bool count_try(struct service *service, const char *id, struct error *err)
@@ -37,7 +40,7 @@ static bool count_try(struct service *service, const char *id, struct error *err
     struct counting *counting = xcalloc(1, sizeof(*counting));
     struct error failure;
 
-    job_init(&counting->job, counting_commit, counting_free);
+    job_init(&counting->job, &counting_job);
     memcpy(counting->id, id, sizeof(counting->id));
     if (committer_write(service->committer, &counting->job, &failure)) {
         counting_free(&counting->job);
@@ -87,7 +90,7 @@ static bool verify(struct service *service, const struct validation_request *req
 }
 
 static bool grant(struct service *service, const char *id, const struct presentation *presentation,
-                  int64_t now_s, struct authorization *validated_out, struct error *err)
+                  struct authorization *validated_out, struct error *err)
 {
     const struct used_presentation used = { .identity = presentation->identity,
                                             .usable_until_s = presentation->usable_until_s,
@@ -96,7 +99,7 @@ static bool grant(struct service *service, const char *id, const struct presenta
                                   .holder_did = presentation->holder_did,
                                   .presentation = &used };
 
-    if (authorization_grant(service, &wanted, now_s, validated_out, err)) {
+    if (authorization_grant(service, &wanted, validated_out, err)) {
         return true;
     }
     if (err->code == ERROR_CONFLICT) { /* a rival was first */
@@ -116,9 +119,9 @@ static bool validate(struct service *service, const struct validation_request *r
         return fail(err, ERROR_NOT_FOUND, "no such authorization request");
     }
     return store_find_authorization(service->store, request->id, &found, err)
-        && check_open(&found, request, now_s, err)
+        && check_open(&found, request, store_now_s(service->store), err)
         && verify(service, request, &found, now_s, now_ns, &presentation, err)
-        && grant(service, request->id, &presentation, now_s, validated_out, err);
+        && grant(service, request->id, &presentation, validated_out, err);
 }
 
 bool service_validate(struct service *service, const struct validation_request *request,

@@ -99,6 +99,17 @@ static bool plan_activate(const struct key_list *list, const struct stored_key *
         || fail_early(err, key, "verifiers may have a JWK Set without it");
 }
 
+/* When the last token of a key that signs no more has expired. It may live longer than the present
+ * configuration lets new ones. */
+static int64_t last_token_s(const struct key_rules *rules, const struct stored_key *key,
+                            int64_t now_s)
+{
+    const int64_t longest_s = now_s + rules->token_lifetime_s;
+    const bool lived_longer = key->last_expiry_s > longest_s + KEY_USE_AHEAD_S;
+
+    return (lived_longer ? key->last_expiry_s : longest_s) + SLACK_S;
+}
+
 static bool plan_retire(const struct key_rules *rules, const struct key_list *list,
                         const struct stored_key *key, bool is_emergency, struct key_change *change,
                         struct error *err)
@@ -116,8 +127,7 @@ static bool plan_retire(const struct key_rules *rules, const struct key_list *li
                     key->kid);
     }
     change->to = has_signed && !is_emergency ? KEY_RETIRING : KEY_RETIRED;
-    change->due_s =
-        change->to == KEY_RETIRING ? change->now_s + rules->token_lifetime_s + SLACK_S : 0;
+    change->due_s = change->to == KEY_RETIRING ? last_token_s(rules, key, change->now_s) : 0;
     return true;
 }
 

@@ -18,6 +18,7 @@ enum {
 
 struct keyring {
     struct store *store;
+    int64_t token_lifetime_s;
     struct signers *signers;
     struct committer *committer;
     pthread_t thread;
@@ -36,11 +37,38 @@ struct keyring {
 
 /* ---- writes ---- */
 
+bool keyring_enter_key(struct ledger *ledger, struct store *store, const struct stored_key *key,
+                       struct error *err)
+{
+    const struct ledger_entry entry = { .time_s = key->since_s,
+                                        .kind = LEDGER_KEY,
+                                        .kid = key->kid,
+                                        .state = key_state_name(key->state) };
+    bool is_new = false;
+
+    return store_add_key(store, key, &is_new, err)
+        && (!is_new || ledger_append(ledger, store, &entry, err));
+}
+
+bool keyring_change_key(struct ledger *ledger, struct store *store, const struct key_change *change,
+                        struct error *err)
+{
+    const struct ledger_entry entry = { .time_s = change->now_s,
+                                        .kind = LEDGER_KEY,
+                                        .kid = change->kid,
+                                        .state = key_state_name(change->to),
+                                        .reason =
+                                            change->reason[0] != '\0' ? change->reason : NULL };
+    return store_change_key(store, change, err) && ledger_append(ledger, store, &entry, err);
+}
+
+enum key_write_kind { KEY_WRITE_NEW, KEY_WRITE_CHANGE, KEY_WRITE_USE };
+
 struct key_write {
     struct job job;
-    bool is_new;
-    struct stored_key key;    /* is_new */
-    struct key_change change; /* otherwise */
+    enum key_write_kind kind;
+    struct stored_key key;    /* KEY_WRITE_NEW, KEY_WRITE_USE */
+    struct key_change change; /* KEY_WRITE_CHANGE */
 };
 
 static void key_write_free(struct job *job)
@@ -49,19 +77,31 @@ static void key_write_free(struct job *job)
     free(job);
 }
 
-static bool key_write_commit(struct job *job, struct store *store, int64_t now_s, struct error *err)
+static bool key_write_commit(struct job *job, struct ledger *ledger, struct store *store,
+                             int64_t now_s, struct error *err)
 {
     const struct key_write *self = (const struct key_write *)job;
 
     (void)now_s;
-    return self->is_new ? store_add_key(store, &self->key, err)
-                        : store_change_key(store, &self->change, err);
+    switch (self->kind) {
+    case KEY_WRITE_NEW:
+        return keyring_enter_key(ledger, store, &self->key, err);
+    case KEY_WRITE_CHANGE:
+        return keyring_change_key(ledger, store, &self->change, err);
+    case KEY_WRITE_USE:
+        return store_note_key_use(store, self->key.kid, self->key.last_expiry_s, err);
+    }
+    return fail(err, ERROR_INTERNAL, "no such write");
 }
 
-static struct key_write *key_write_new(void)
+static const struct job_type key_write_job = { .run = key_write_commit, .free = key_write_free };
+
+static struct key_write *key_write_new(enum key_write_kind kind)
 {
     struct key_write *write = xcalloc(1, sizeof(*write));
-    job_init(&write->job, key_write_commit, key_write_free);
+
+    job_init(&write->job, &key_write_job);
+    write->kind = kind;
     return write;
 }
 
@@ -90,10 +130,9 @@ static const struct stored_key *find_key(const struct key_list *list, const char
 static bool enter_key(struct keyring *self, const struct signer_status *signer,
                       enum key_state state, int64_t now_s, struct error *err)
 {
-    struct key_write *write = key_write_new();
+    struct key_write *write = key_write_new(KEY_WRITE_NEW);
     struct stored_key *key = &write->key;
 
-    write->is_new = true;
     key->state = state;
     key->since_s = now_s;
     (void)snprintf(key->kid, sizeof(key->kid), "%s", signer->key->kid);
@@ -133,13 +172,35 @@ static bool retire_what_is_due(struct keyring *self, const struct key_list *list
         if (!key_rules_has_retired(&list->keys[i], now_s, &change)) {
             continue;
         }
-        struct key_write *write = key_write_new();
+        struct key_write *write = key_write_new(KEY_WRITE_CHANGE);
         write->change = change;
         if (!write_key(self, write, err) && err->code != ERROR_CONFLICT) {
             return false; /* in a conflict another issuerd was first */
         }
         log_event(LOG_LEVEL_NOTICE, "key.retired", "kid=%s", change.kid);
         *changed_out = true;
+    }
+    return true;
+}
+
+/* A key that may sign is noted in advance as used for as long as its tokens could live: no exchange has
+ * to write it. */
+static bool note_use(struct keyring *self, const struct key_list *list, int64_t now_s,
+                     struct error *err)
+{
+    const int64_t until_s = now_s + self->token_lifetime_s + KEY_USE_AHEAD_S;
+
+    for (size_t i = 0; i < list->count; i++) {
+        const struct stored_key *key = &list->keys[i];
+        if (key->state != KEY_ACTIVE || key->last_expiry_s >= until_s - KEY_USE_AHEAD_S / 2) {
+            continue;
+        }
+        struct key_write *write = key_write_new(KEY_WRITE_USE);
+        memcpy(write->key.kid, key->kid, sizeof(key->kid));
+        write->key.last_expiry_s = until_s;
+        if (!write_key(self, write, err)) {
+            return false;
+        }
     }
     return true;
 }
@@ -258,16 +319,24 @@ static bool look(struct keyring *self, struct error *err)
     scoped(key_list_clear) struct key_list list = { .count = 0 };
     bool changed = false;
 
-    if (!store_list_keys(self->store, &list, err)
-        || !enter_new_keys(self, &list, now_s, &changed, err)
-        || !retire_what_is_due(self, &list, now_s, &changed, err)) {
+    if (!store_list_keys(self->store, &list, err)) {
         return false;
+    }
+    if (!enter_new_keys(self, &list, now_s, &changed, err)
+        || !retire_what_is_due(self, &list, now_s, &changed, err)) {
+        if (err->code
+            != ERROR_LEDGER_STOPPED) { /* then nothing is issued: the keys stay as they are */
+            return false;
+        }
     }
     if (changed) {
         key_list_clear(&list);
         if (!store_list_keys(self->store, &list, err)) {
             return false;
         }
+    }
+    if (!note_use(self, &list, now_s, err)) {
+        return false;
     }
     report_missing_keys(self, &list);
     publish(self, &list);
@@ -305,14 +374,15 @@ static void *keyring_run(void *argument)
     return NULL;
 }
 
-bool keyring_start(struct store *store, struct signers *signers, struct committer *committer,
-                   struct keyring **keyring_out, struct error *err)
+bool keyring_start(const struct keyring_options *options, struct keyring **keyring_out,
+                   struct error *err)
 {
     struct keyring *self = xcalloc(1, sizeof(*self));
 
-    self->store = store;
-    self->signers = signers;
-    self->committer = committer;
+    self->store = options->store;
+    self->token_lifetime_s = options->token_lifetime_s;
+    self->signers = options->signers;
+    self->committer = options->committer;
     pthread_mutex_init(&self->lock, NULL);
     sem_init(&self->stopping, 0, 0);
     if (!look(self, err)) {

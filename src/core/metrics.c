@@ -9,10 +9,15 @@ static const int64_t bounds_us[HISTOGRAM_BUCKETS] = {
 };
 
 static const char *const result_names[EXCHANGE_RESULTS] = {
-    [EXCHANGE_ISSUED] = "issued",         [EXCHANGE_INVALID] = "invalid_request",
-    [EXCHANGE_UNKNOWN] = "unknown_code",  [EXCHANGE_EXPIRED] = "expired_code",
-    [EXCHANGE_SPENT] = "spent_code",      [EXCHANGE_OVERLOADED] = "overloaded",
-    [EXCHANGE_NO_SIGNER] = "signer_down", [EXCHANGE_NO_STORE] = "store_down",
+    [EXCHANGE_ISSUED] = "issued",
+    [EXCHANGE_INVALID] = "invalid_request",
+    [EXCHANGE_UNKNOWN] = "unknown_code",
+    [EXCHANGE_EXPIRED] = "expired_code",
+    [EXCHANGE_SPENT] = "spent_code",
+    [EXCHANGE_OVERLOADED] = "overloaded",
+    [EXCHANGE_NO_SIGNER] = "signer_down",
+    [EXCHANGE_NO_STORE] = "store_down",
+    [EXCHANGE_NO_LEDGER] = "ledger_stopped",
     [EXCHANGE_INTERNAL] = "internal",
 };
 
@@ -55,6 +60,8 @@ static enum exchange_result result_of(enum error_code code)
         return EXCHANGE_NO_SIGNER;
     case ERROR_STORE_UNAVAILABLE:
         return EXCHANGE_NO_STORE;
+    case ERROR_LEDGER_STOPPED:
+        return EXCHANGE_NO_LEDGER;
     case ERROR_INTERNAL:
     case ERROR_LINT:
         return EXCHANGE_INTERNAL;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "core/service_state.h"
 
@@ -21,6 +22,100 @@ static void on_signer_failed(void *context, void *tag, enum error_code code)
              code == ERROR_INTERNAL     ? "the signer refused to sign"
              : code == ERROR_OVERLOADED ? "the signature's turn did not come in time"
                                         : "the signer went down");
+}
+
+/* ---- starts and stops, in the ledger ---- */
+
+struct note {
+    struct job job;
+    struct ledger_entry entry; /* without its time */
+};
+
+static void note_free(struct job *job)
+{
+    job_clear(job);
+    free(job);
+}
+
+static bool note_commit(struct job *job, struct ledger *ledger, struct store *store, int64_t now_s,
+                        struct error *err)
+{
+    struct note *self = (struct note *)job;
+
+    self->entry.time_s = now_s;
+    return ledger_append(ledger, store, &self->entry, err);
+}
+
+static const struct job_type note_job = { .run = note_commit, .free = note_free };
+
+static bool note(struct service *self, enum ledger_kind kind, struct error *err)
+{
+    struct note *note = xcalloc(1, sizeof(*note));
+
+    job_init(&note->job, &note_job);
+    note->entry.kind = kind;
+    note->entry.detail = "issuerd " ISSUERD_VERSION;
+    if (!committer_write(self->committer, &note->job, err)) {
+        return false;
+    }
+    note_free(&note->job);
+    return true;
+}
+
+/* In a ledger that was rolled back nothing is entered until that is accepted. */
+static bool note_start(struct service *self, struct error *err)
+{
+    self->has_started = note(self, LEDGER_STARTED, err);
+    return self->has_started || err->code == ERROR_LEDGER_STOPPED;
+}
+
+static void note_stop(struct service *self)
+{
+    struct error err = { .code = ERROR_NONE };
+
+    if (!note(self, LEDGER_STOPPED, &err)) {
+        log_error(LOG_LEVEL_WARNING, "ledger.stop_not_noted", &err, "%s", "");
+    }
+}
+
+/* No committer is there yet; an error of the store is not worth more than the one that is noted. */
+static void note_refusal(struct service *self, const struct error *refusal)
+{
+    const struct error_line line = error_line(refusal);
+    struct ledger_entry entry = { .kind = LEDGER_START_REFUSED, .detail = line.text };
+    struct error err = { .code = ERROR_NONE };
+
+    if (!store_begin(self->store, &entry.time_s, &err)) {
+        return;
+    }
+    if (!ledger_append(self->ledger, self->store, &entry, &err)
+        || !ledger_seal(self->ledger, self->store, &err)) {
+        store_rollback(self->store);
+    } else {
+        (void)!store_commit(self->store, &err);
+    }
+}
+
+/* ---- start and stop ---- */
+
+static bool start(struct service *self, struct error *err)
+{
+    if (!signers_start(&self->signers_options, &self->signers, err)) {
+        note_refusal(self, err);
+        return false;
+    }
+    const struct committer_options committer = { .store = self->store,
+                                                 .ledger = self->ledger,
+                                                 .signers = self->signers,
+                                                 .metrics = &self->metrics };
+    if (!committer_start(&committer, &self->committer, err) || !note_start(self, err)) {
+        return false;
+    }
+    const struct keyring_options keyring = { .store = self->store,
+                                             .signers = self->signers,
+                                             .committer = self->committer,
+                                             .token_lifetime_s = self->options->token_lifetime_s };
+    return keyring_start(&keyring, &self->keyring, err);
 }
 
 bool service_start(const struct service_options *options, struct service **service_out,
@@ -44,10 +139,7 @@ bool service_start(const struct service_options *options, struct service **servi
                                                             .resolver = self->resolver };
     pthread_mutex_init(&self->heartbeat_lock, NULL);
     if (!store_open(options->store_url, &options->store, &self->store, err)
-        || !signers_start(&self->signers_options, &self->signers, err)
-        || !committer_start(self->store, self->signers, &self->metrics, exchange_take_signature,
-                            &self->committer, err)
-        || !keyring_start(self->store, self->signers, self->committer, &self->keyring, err)) {
+        || !ledger_open(&options->ledger, self->store, &self->ledger, err) || !start(self, err)) {
         service_stop(self);
         return false;
     }
@@ -61,8 +153,12 @@ void service_stop(struct service *self)
         return;
     }
     keyring_stop(self->keyring);
+    if (self->has_started) {
+        note_stop(self);
+    }
     committer_stop(self->committer);
     signers_stop(self->signers);
+    ledger_close(self->ledger);
     store_close(self->store);
     code_table_free(self->codes);
     did_resolver_free(self->resolver);
@@ -101,17 +197,20 @@ static void heartbeat_free(struct job *job)
     free(job);
 }
 
-static bool heartbeat_commit(struct job *job, struct store *store, int64_t now_s, struct error *err)
+static bool heartbeat_commit(struct job *job, struct ledger *ledger, struct store *store,
+                             int64_t now_s, struct error *err)
 {
-    (void)job;
+    (void)job, (void)ledger;
     return store_heartbeat(store, now_s, err);
 }
+
+static const struct job_type heartbeat_job = { .run = heartbeat_commit, .free = heartbeat_free };
 
 static bool beat(struct service *self, struct error *err)
 {
     struct job *job = xcalloc(1, sizeof(*job));
 
-    job_init(job, heartbeat_commit, heartbeat_free);
+    job_init(job, &heartbeat_job);
     if (!committer_write(self->committer, job, err)) {
         return fail(err, ERROR_STORE_UNAVAILABLE, "the store does not answer a write");
     }
@@ -141,7 +240,7 @@ bool service_is_ready(struct service *self, struct error *err)
                     "no signer with an active key has a verified self-test of the last %d s",
                     SELF_TEST_MAX_AGE_S);
     }
-    return store_answers(self, err);
+    return ledger_permits(self->ledger, err) && store_answers(self, err);
 }
 
 /* ---- metrics ---- */

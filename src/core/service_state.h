@@ -13,9 +13,11 @@ struct service {
     const struct service_options *options;
     struct signers_options signers_options;
     struct store *store;
+    struct ledger *ledger;
     struct signers *signers;
     struct committer *committer;
     struct keyring *keyring;
+    bool has_started; /* and the ledger says so */
     struct code_table *codes;
     struct did_resolver *resolver; /* NULL: none is configured */
     struct presentation_rules presentation_rules;
@@ -24,9 +26,6 @@ struct service {
     pthread_mutex_t heartbeat_lock;
     int64_t heartbeat_ns; /* monotonic time of the last write that worked; 0: none */
 };
-
-/* exchange.c: for committer_start(). */
-committer_take_signature_fn exchange_take_signature;
 
 /* authorization.c: who gets a code, and by what right. */
 struct grant {
@@ -38,5 +37,8 @@ struct grant {
 
 /* Makes a code and gives it to the open request. Fails as store_approve() does. */
 MUST_CHECK bool authorization_grant(struct service *service, const struct grant *grant,
-                                    int64_t now_s, struct authorization *granted_out,
-                                    struct error *err);
+                                    struct authorization *granted_out, struct error *err);
+
+/* 16 bytes that nobody can guess, but for the first 6: the time in ms, as in a UUIDv7 (RFC 9562 5.7).
+ * What is made at one time then stands at one place of the store's indices. */
+void random_id(uint8_t out[static 16], int64_t now_s);

@@ -307,41 +307,48 @@ int authorizations_show(const struct service_options *service, const char *id,
 
 /* ---- authorizations approve ---- */
 
-static bool write_approval(struct store *store, const struct approval *approval, struct error *err)
+struct approving {
+    struct approval approval; /* without its times */
+    int64_t code_lifetime_s;
+};
+
+static bool write_approval(void *context, struct ledger *ledger, struct store *store, int64_t now_s,
+                           struct error *err)
 {
+    struct approving *self = context;
+    const struct ledger_entry entry = { .time_s = now_s,
+                                        .kind = LEDGER_APPROVED,
+                                        .authorization_id = self->approval.id };
     struct approved_authorization approved = { .row = 0 };
 
-    if (!store_begin(store, err)) {
-        return false;
-    }
-    if (!store_approve(store, approval, &approved, err)) {
-        store_rollback(store);
+    self->approval.now_s = now_s;
+    self->approval.code_expires_s = now_s + self->code_lifetime_s;
+    if (!store_approve(store, &self->approval, &approved, err)) {
         return false;
     }
     free(approved.presentation_definition);
-    return store_commit(store, err);
+    return ledger_append(ledger, store, &entry, err);
 }
 
 /* The file first: a code that is in the store and nowhere else helps nobody. */
-static bool approve(struct store *store, const struct approval_request *request,
-                    int64_t code_lifetime_s, struct new_file *file, int64_t *expires_s_out,
-                    struct error *err)
+static bool approve(const struct service_options *service, struct store *store,
+                    const struct approval_request *request, struct new_file *file,
+                    int64_t *expires_s_out, struct error *err)
 {
     char code[CODE_SIZE];
-    struct approval approval = { .id = request->id,
-                                 .holder_did = request->holder_did,
-                                 .scope = request->scope,
-                                 .now_s = wall_s() };
+    struct approving approving = { .approval = { .id = request->id,
+                                                 .holder_did = request->holder_did,
+                                                 .scope = request->scope },
+                                   .code_lifetime_s = service->code_lifetime_s };
 
     if (!approval_check(request, err)) {
         return false;
     }
-    approval.code = approval_make_code(code);
-    approval.code_expires_s = approval.now_s + code_lifetime_s;
-    const bool good =
-        new_file_write(file, code, strlen(code), err) && write_approval(store, &approval, err);
+    approving.approval.code = approval_make_code(code);
+    const bool good = new_file_write(file, code, strlen(code), err)
+                   && ctl_write(service, store, write_approval, &approving, err);
     explicit_bzero(code, sizeof(code));
-    *expires_s_out = approval.code_expires_s;
+    *expires_s_out = approving.approval.code_expires_s;
     return good;
 }
 
@@ -375,7 +382,7 @@ int authorizations_approve(const struct service_options *service, const char *id
     const struct approval_request request = { .id = found.id,
                                               .holder_did = options->holder_did,
                                               .scope = options->scope };
-    if (!approve(store, &request, service->code_lifetime_s, &file, &expires_s, &err)) {
+    if (!approve(service, store, &request, &file, &expires_s, &err)) {
         return ctl_refuse(&err);
     }
     new_file_keep(&file);
@@ -387,16 +394,16 @@ int authorizations_approve(const struct service_options *service, const char *id
 
 /* ---- authorizations cancel ---- */
 
-static bool write_cancellation(struct store *store, const char *id, struct error *err)
+static bool write_cancellation(void *context, struct ledger *ledger, struct store *store,
+                               int64_t now_s, struct error *err)
 {
-    if (!store_begin(store, err)) {
-        return false;
-    }
-    if (!store_cancel_authorization(store, id, wall_s(), err)) {
-        store_rollback(store);
-        return false;
-    }
-    return store_commit(store, err);
+    const char *id = context;
+    const struct ledger_entry entry = { .time_s = now_s,
+                                        .kind = LEDGER_CANCELLED,
+                                        .authorization_id = id };
+
+    return store_cancel_authorization(store, id, now_s, err)
+        && ledger_append(ledger, store, &entry, err);
 }
 
 /* Asks whoever sits at the terminal. On false *status_out is the exit status. */
@@ -436,7 +443,7 @@ int authorizations_cancel(const struct service_options *service, const char *id,
     if (is_alive && !options->yes && !confirm(&found, &status)) {
         return status;
     }
-    if (!write_cancellation(store, found.id, &err)) {
+    if (!ctl_write(service, store, write_cancellation, found.id, &err)) {
         return ctl_refuse(&err);
     }
     printf(options->json ? "{\"id\":\"%s\",\"state\":\"cancelled\"}\n"

@@ -7,6 +7,10 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { WRITE_TRIES = 4 };
+
+DEFINE_RELEASE(release_ledger, struct ledger, ledger_close)
+
 int ctl_complain(const struct error *err)
 {
     (void)fprintf(stderr, "issuerctl: %s\n", error_line(err).text);
@@ -30,6 +34,42 @@ bool ctl_open_store(const struct service_options *service, struct store **store_
 
     options.must_exist = true;
     return store_open(service->store_url, &options, store_out, err);
+}
+
+static bool write_once(struct ledger *ledger, struct store *store, ctl_write_fn *write,
+                       void *context, struct error *err)
+{
+    int64_t now_s = 0;
+
+    if (!store_begin(store, &now_s, err)) {
+        return false;
+    }
+    if (!write(context, ledger, store, now_s, err) || !ledger_seal(ledger, store, err)) {
+        store_rollback(store);
+        ledger_settle(ledger, false);
+        return false;
+    }
+    const bool committed = store_commit(store, err);
+    ledger_settle(ledger, committed);
+    return committed;
+}
+
+bool ctl_write(const struct service_options *service, struct store *store, ctl_write_fn *write,
+               void *context, struct error *err)
+{
+    scoped(release_ledger) struct ledger *ledger = NULL;
+    bool written = false;
+
+    if (!ledger_open(&service->ledger, store, &ledger, err)) {
+        return false;
+    }
+    for (int i = 0; i < WRITE_TRIES && !written; i++) {
+        written = write_once(ledger, store, write, context, err);
+        if (!written && err->code != ERROR_STORE_CONFLICT) {
+            return false;
+        }
+    }
+    return written;
 }
 
 struct instant instant_of(int64_t seconds)

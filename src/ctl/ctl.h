@@ -19,6 +19,15 @@ MUST_CHECK bool ctl_open_store(const struct service_options *service, struct sto
                                struct error *err);
 DEFINE_RELEASE(release_store, struct store, store_close)
 
+/* A command's write: within a transaction whose time is `now_s`. */
+typedef MUST_CHECK bool ctl_write_fn(void *context, struct ledger *ledger, struct store *store,
+                                     int64_t now_s, struct error *err);
+
+/* Runs it in one transaction with what it appends to this node's ledger; again, if others had
+ * precedence. Fails as it does, or with STORE_UNAVAILABLE, LEDGER_STOPPED. */
+MUST_CHECK bool ctl_write(const struct service_options *service, struct store *store,
+                          ctl_write_fn *write, void *context, struct error *err);
+
 /* RFC 3339, UTC. */
 struct instant {
     char text[24];

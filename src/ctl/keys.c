@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "core/keyring.h"
 #include "ctl/ctl.h"
 
 static bool open_keyring(const struct service_options *service, struct store **store_out,
@@ -227,17 +228,18 @@ static bool find_signer(const struct signers_options *signers, const char *name,
     return fail(err, ERROR_CONFIG, "the configuration has no [signer %s]", name);
 }
 
-static bool write_key(struct store *store, const struct stored_key *key,
-                      const struct key_change *change, struct error *err)
+static bool write_new_key(void *context, struct ledger *ledger, struct store *store, int64_t now_s,
+                          struct error *err)
 {
-    if (!store_begin(store, err)) {
-        return false;
-    }
-    if (key != NULL ? !store_add_key(store, key, err) : !store_change_key(store, change, err)) {
-        store_rollback(store);
-        return false;
-    }
-    return store_commit(store, err);
+    (void)now_s;
+    return keyring_enter_key(ledger, store, context, err);
+}
+
+static bool write_key_change(void *context, struct ledger *ledger, struct store *store,
+                             int64_t now_s, struct error *err)
+{
+    (void)now_s;
+    return keyring_change_key(ledger, store, context, err);
 }
 
 /* On a keyring that has no key yet issuerd enters, as active, what it finds at its start. */
@@ -259,7 +261,7 @@ static bool enter_generated(const struct service_options *service, const char *s
     (void)snprintf(stored.algorithm, sizeof(stored.algorithm), "%s", key->algorithm);
     (void)snprintf(stored.jwk, sizeof(stored.jwk), "%s", key->jwk);
     (void)snprintf(stored.description, sizeof(stored.description), "%s", key->description);
-    return write_key(store, &stored, NULL, err);
+    return ctl_write(service, store, write_new_key, &stored, err);
 }
 
 int keys_generate(const struct service_options *service, const char *signer,
@@ -320,21 +322,6 @@ static const struct stored_key *stored_key_of(const struct key_list *list, const
     return NULL;
 }
 
-/* An active key's tokens may live longer than the present configuration lets new ones. */
-static bool await_last_token(struct store *store, struct key_change *change, struct error *err)
-{
-    int64_t last_s = 0;
-
-    if (change->to != KEY_RETIRING) {
-        return true;
-    }
-    if (!store_last_expiry(store, change->kid, &last_s, err)) {
-        return false;
-    }
-    change->due_s = last_s > change->due_s ? last_s : change->due_s;
-    return true;
-}
-
 /* The device first: a key that is gone and not noted can be noted again, not the other way round. In
  * an emergency the operator's word counts for a device that is lost. */
 static bool destroy_on_device(const struct signers_options *signers, const struct stored_key *key,
@@ -386,11 +373,10 @@ int keys_step(const struct service_options *service, enum key_step step, const c
         (void)ctl_complain(&err);
         return CTL_REFUSED;
     }
-    if (!await_last_token(store, &change, &err)
-        || (step == KEY_DESTROY
-            && !destroy_on_device(&service->signers, stored_key_of(&keyring, change.kid),
-                                  options->emergency != NULL, &err))
-        || !write_key(store, NULL, &change, &err)) {
+    if ((step == KEY_DESTROY
+         && !destroy_on_device(&service->signers, stored_key_of(&keyring, change.kid),
+                               options->emergency != NULL, &err))
+        || !ctl_write(service, store, write_key_change, &change, &err)) {
         return ctl_complain(&err);
     }
     print_step(&change, options);

@@ -164,6 +164,6 @@ bool approve_endpoint(const struct site *site, const struct request *request, st
 
     return check_secret(site, request, err)
         && json_body_parse(request, members, COUNT_OF(members), &body, err)
-        && service_approve(site->service, &approval, request->received_s, &approved, err)
+        && service_approve(site->service, &approval, &approved, err)
         && reply_authorization(reply, 200, &approved, err);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -74,10 +75,43 @@ static const char *const migrations[] = {
     "ALTER TABLE authorizations ADD COLUMN cancelled_s INTEGER;"
     "CREATE UNIQUE INDEX authorizations_presentation ON authorizations (presentation_hash)"
     " WHERE presentation_hash IS NOT NULL;",
+
+    /* What was entered before there were trees stays, in no tree. */
+    "ALTER TABLE ledger RENAME TO ledger_before_trees;"
+    "CREATE TABLE ledger_trees ("
+    " number INTEGER PRIMARY KEY,"
+    " node TEXT NOT NULL,"
+    " epoch INTEGER NOT NULL,"
+    " size INTEGER NOT NULL,"
+    " edge BLOB NOT NULL,"
+    " pruned INTEGER NOT NULL,"
+    " pruned_edge BLOB NOT NULL,"
+    " UNIQUE (node, epoch));"
+    "CREATE TABLE ledger ("
+    " id INTEGER PRIMARY KEY,"
+    " jti TEXT,"
+    " leaf BLOB NOT NULL,"
+    " entry TEXT NOT NULL);"
+    "CREATE INDEX ledger_jti ON ledger (jti) WHERE jti IS NOT NULL;"
+    "CREATE TABLE checkpoints ("
+    " tree INTEGER NOT NULL,"
+    " size INTEGER NOT NULL,"
+    " time_s INTEGER NOT NULL,"
+    " note TEXT NOT NULL,"
+    " jwk TEXT NOT NULL,"
+    " PRIMARY KEY (tree, size));"
+    "CREATE TABLE revoked_tokens ("
+    " jti TEXT PRIMARY KEY,"
+    " token_expires_s INTEGER NOT NULL,"
+    " revoked_s INTEGER NOT NULL);"
+    "CREATE INDEX revoked_tokens_expires ON revoked_tokens (token_expires_s);"
+    "ALTER TABLE authorizations ADD COLUMN token_expires_s INTEGER;"
+    "ALTER TABLE keys ADD COLUMN last_expiry_s INTEGER NOT NULL DEFAULT 0;",
 };
 
 static store_open_fn sqlite_open;
 static store_close_fn sqlite_close;
+static store_now_fn sqlite_now_s;
 static store_begin_fn sqlite_begin;
 static store_commit_fn sqlite_commit;
 static store_rollback_fn sqlite_rollback;
@@ -88,6 +122,7 @@ const struct store_driver sqlite_driver = {
     .scheme = "sqlite",
     .open = sqlite_open,
     .close = sqlite_close,
+    .now_s = sqlite_now_s,
     .begin = sqlite_begin,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
@@ -96,12 +131,27 @@ const struct store_driver sqlite_driver = {
     .count_try = sqlite_count_try,
     .approve = sqlite_approve,
     .find_code = sqlite_find_code,
+    .send_redemption = sqlite_send_redemption,
     .redeem = sqlite_redeem,
+    .has_redeemed = sqlite_has_redeemed,
+    .lock_tree = sqlite_lock_tree,
+    .keep_tree = sqlite_keep_tree,
+    .list_trees = sqlite_list_trees,
+    .append_entry = sqlite_append_entry,
+    .read_entries = sqlite_read_entries,
+    .find_entries = sqlite_find_entries,
+    .delete_entries = sqlite_delete_entries,
+    .add_checkpoint = sqlite_add_checkpoint,
+    .list_checkpoints = sqlite_list_checkpoints,
+    .last_checkpoint = sqlite_last_checkpoint,
+    .revoke_token = sqlite_revoke_token,
+    .list_revoked = sqlite_list_revoked,
+    .cancel_all = sqlite_cancel_all,
     .list_authorizations = sqlite_list_authorizations,
     .describe_authorization = sqlite_describe_authorization,
     .cancel_authorization = sqlite_cancel_authorization,
     .list_keys = sqlite_list_keys,
-    .last_expiry = sqlite_last_expiry,
+    .note_key_use = sqlite_note_key_use,
     .add_key = sqlite_add_key,
     .change_key = sqlite_change_key,
     .heartbeat = sqlite_heartbeat,
@@ -359,10 +409,17 @@ static bool run_plain(struct connection *connection, enum statement which, const
     return run(connection, statement, what, err);
 }
 
-static bool sqlite_begin(struct store *store, struct error *err)
+static int64_t sqlite_now_s(struct store *store)
+{
+    (void)store; /* its nodes are processes of one machine */
+    return wall_s();
+}
+
+static bool sqlite_begin(struct store *store, int64_t *now_s_out, struct error *err)
 {
     struct sqlite_store *self = (struct sqlite_store *)store;
 
+    *now_s_out = wall_s();
     if (self->writer.db == NULL && !writer_open(self, err)) {
         return false;
     }
@@ -394,6 +451,8 @@ static bool sqlite_commit(struct store *store, struct error *err)
     } else if (run_plain(&self->writer, COMMIT, "commit", err)) {
         tend_wal(self);
         return true;
+    } else {
+        err->code = ERROR_STORE_IN_DOUBT;
     }
     connection_close(&self->writer);
     return false;
@@ -439,6 +498,6 @@ static bool sqlite_purge(struct store *store, int64_t now_s, int limit, struct e
     }
     const int purged = sqlite3_changes(self->writer.db);
     self->open_requests -= purged;
-    return recount_open(self, err)
+    return recount_open(self, err) && purge_stage(&self->writer, PURGE_REVOKED, now_s, limit, err)
         && purge_stage(&self->writer, PURGE_DONE, now_s, limit - purged, err);
 }

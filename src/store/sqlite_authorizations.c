@@ -193,6 +193,8 @@ static bool read_code(struct connection *reader, const struct digest *code,
     column_text(find, 3, code_out->scope, sizeof(code_out->scope));
     code_out->expires_s = sqlite3_column_int64(find, 4);
     code_out->spent = sqlite3_column_int(find, 5) != 0;
+    column_text(find, 6, code_out->jti, sizeof(code_out->jti));
+    code_out->token_expires_s = sqlite3_column_int64(find, 7);
     return true;
 }
 
@@ -208,37 +210,45 @@ bool sqlite_find_code(struct store *store, const struct digest *code, struct sto
     return found;
 }
 
-static bool append_ledger(struct connection *writer, const struct redemption *redemption,
-                          struct error *err)
+/* The engine is in this process: store_redeem() can do all of it. */
+bool sqlite_send_redemption(struct store *store, const struct redemption *redemption, int64_t now_s,
+                            struct error *err)
 {
-    scoped(release_statement) sqlite3_stmt *append = statement_of(writer, APPEND_LEDGER);
-
-    bind_number(append, 1, redemption->now_s);
-    bind_text(append, 2, redemption->jti);
-    bind_text(append, 3, redemption->kid);
-    bind_text(append, 4, redemption->authorization_id);
-    bind_digest(append, 5, &redemption->token);
-    bind_digest(append, 6, &redemption->subject);
-    bind_number(append, 7, redemption->expires_s);
-    return run(writer, append, "append to the ledger", err);
+    (void)store, (void)redemption, (void)now_s, (void)err;
+    return true;
 }
 
-bool sqlite_redeem(struct store *store, const struct redemption *redemption, struct error *err)
+bool sqlite_redeem(struct store *store, const struct redemption *redemption, int64_t now_s,
+                   struct error *err)
 {
-    struct sqlite_store *self = (struct sqlite_store *)store;
-    scoped(release_statement) sqlite3_stmt *redeem = statement_of(&self->writer, REDEEM);
+    struct connection *writer = &((struct sqlite_store *)store)->writer;
+    scoped(release_statement) sqlite3_stmt *redeem = statement_of(writer, REDEEM);
 
-    bind_number(redeem, 1, redemption->now_s);
+    bind_number(redeem, 1, now_s);
     bind_text(redeem, 2, redemption->jti);
-    bind_number(redeem, 3, redemption->row);
-    bind_digest(redeem, 4, &redemption->code);
-    if (!run(&self->writer, redeem, "spend a code", err)) {
+    bind_number(redeem, 3, redemption->token_expires_s);
+    bind_number(redeem, 4, redemption->row);
+    bind_digest(redeem, 5, &redemption->code);
+    if (!run(writer, redeem, "spend a code", err)) {
         return false;
     }
-    if (sqlite3_changes(self->writer.db) != 1) {
-        return fail(err, ERROR_CODE_SPENT, "the code was spent or expired meanwhile");
+    return sqlite3_changes(writer->db) == 1
+        || fail(err, ERROR_CODE_SPENT, "the code was spent or expired meanwhile");
+}
+
+bool sqlite_has_redeemed(struct store *store, const struct redemption *redemption,
+                         bool *redeemed_out, struct error *err)
+{
+    struct connection *writer = &((struct sqlite_store *)store)->writer;
+    scoped(release_statement) sqlite3_stmt *ask = statement_of(writer, HAS_REDEEMED);
+
+    bind_text(ask, 1, redemption->jti);
+    bind_number(ask, 2, redemption->row);
+    if (!run(writer, ask, "look for a redemption", err)) {
+        return false;
     }
-    return append_ledger(&self->writer, redemption, err);
+    *redeemed_out = sqlite3_changes(writer->db) == 1;
+    return true;
 }
 
 /* ---- authorizations as an operator sees them ---- */
@@ -371,4 +381,18 @@ bool sqlite_cancel_authorization(struct store *store, const char *id, int64_t no
     bind_text(cancel, 2, id);
     return run(writer, cancel, "cancel an authorization", err)
         && (sqlite3_changes(writer->db) == 1 || fail_cancellation(writer, id, now_s, err));
+}
+
+bool sqlite_cancel_all(struct store *store, int64_t now_s, int64_t *cancelled_out,
+                       struct error *err)
+{
+    struct connection *writer = &((struct sqlite_store *)store)->writer;
+    scoped(release_statement) sqlite3_stmt *cancel = statement_of(writer, CANCEL_ALL);
+
+    bind_number(cancel, 1, now_s);
+    if (!run(writer, cancel, "cancel all authorizations", err)) {
+        return false;
+    }
+    *cancelled_out = sqlite3_changes(writer->db);
+    return true;
 }

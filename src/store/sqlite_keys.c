@@ -15,6 +15,7 @@ static bool read_key(sqlite3_stmt *row, struct stored_key *key_out, struct error
     column_text(row, 5, state, sizeof(state));
     key_out->since_s = sqlite3_column_int64(row, 6);
     key_out->due_s = sqlite3_column_int64(row, 7);
+    key_out->last_expiry_s = sqlite3_column_int64(row, 8);
     return key_state_from_name(state, &key_out->state)
         || fail(err, ERROR_STORE_UNAVAILABLE, "key %s has the unknown state \"%s\"", key_out->kid,
                 state);
@@ -48,42 +49,18 @@ bool sqlite_list_keys(struct store *store, struct key_list *list_out, struct err
     return good;
 }
 
-static bool read_last_expiry(struct connection *reader, const char *kid, int64_t *expires_s_out,
-                             struct error *err)
+bool sqlite_note_key_use(struct store *store, const char *kid, int64_t until_s, struct error *err)
 {
-    scoped(release_statement) sqlite3_stmt *last = statement_of(reader, LAST_EXPIRY);
+    struct connection *writer = &((struct sqlite_store *)store)->writer;
+    scoped(release_statement) sqlite3_stmt *note = statement_of(writer, NOTE_KEY_USE);
 
-    bind_text(last, 1, kid);
-    if (sqlite3_step(last) != SQLITE_ROW) {
-        return fail_sqlite(err, reader->db, "look for the key's last token");
-    }
-    *expires_s_out = sqlite3_column_int64(last, 0);
-    return true;
-}
-
-bool sqlite_last_expiry(struct store *store, const char *kid, int64_t *expires_s_out,
-                        struct error *err)
-{
-    struct reader *reader = lock_reader((struct sqlite_store *)store);
-    const bool good = read_last_expiry(&reader->connection, kid, expires_s_out, err);
-
-    unlock_reader(reader);
-    return good;
-}
-
-static bool note_key_change(struct connection *writer, const char *kid, enum key_state state,
-                            int64_t now_s, const char *reason, struct error *err)
-{
-    scoped(release_statement) sqlite3_stmt *note = statement_of(writer, NOTE_KEY_CHANGE);
-
-    bind_number(note, 1, now_s);
+    bind_number(note, 1, until_s);
     bind_text(note, 2, kid);
-    bind_text(note, 3, key_state_name(state));
-    bind_text(note, 4, reason);
-    return run(writer, note, "note a key's change", err);
+    return run(writer, note, "note a key's use", err);
 }
 
-bool sqlite_add_key(struct store *store, const struct stored_key *key, struct error *err)
+bool sqlite_add_key(struct store *store, const struct stored_key *key, bool *is_new_out,
+                    struct error *err)
 {
     struct connection *writer = &((struct sqlite_store *)store)->writer;
     scoped(release_statement) sqlite3_stmt *add = statement_of(writer, ADD_KEY);
@@ -99,8 +76,8 @@ bool sqlite_add_key(struct store *store, const struct stored_key *key, struct er
     if (!run(writer, add, "enter a key", err)) {
         return false;
     }
-    return sqlite3_changes(writer->db) == 0
-        || note_key_change(writer, key->kid, key->state, key->since_s, "", err);
+    *is_new_out = sqlite3_changes(writer->db) == 1;
+    return true;
 }
 
 bool sqlite_change_key(struct store *store, const struct key_change *change, struct error *err)
@@ -116,9 +93,7 @@ bool sqlite_change_key(struct store *store, const struct key_change *change, str
     if (!run(writer, update, "change a key's state", err)) {
         return false;
     }
-    if (sqlite3_changes(writer->db) != 1) {
-        return fail(err, ERROR_CONFLICT, "key %s is not %s any more", change->kid,
-                    key_state_name(change->from));
-    }
-    return note_key_change(writer, change->kid, change->to, change->now_s, change->reason, err);
+    return sqlite3_changes(writer->db) == 1
+        || fail(err, ERROR_CONFLICT, "key %s is not %s any more", change->kid,
+                key_state_name(change->from));
 }

@@ -44,18 +44,37 @@ struct sqlite_store {
     int wal_pages;
 };
 
-/* sqlite_authorizations.c and sqlite_keys.c: their part of the driver. */
+/* sqlite_authorizations.c */
 store_create_authorization_fn sqlite_create_authorization;
 store_find_authorization_fn sqlite_find_authorization;
 store_count_try_fn sqlite_count_try;
 store_approve_fn sqlite_approve;
 store_find_code_fn sqlite_find_code;
+store_send_redemption_fn sqlite_send_redemption;
 store_redeem_fn sqlite_redeem;
+store_has_redeemed_fn sqlite_has_redeemed;
 store_list_authorizations_fn sqlite_list_authorizations;
 store_describe_authorization_fn sqlite_describe_authorization;
 store_cancel_authorization_fn sqlite_cancel_authorization;
+store_cancel_all_fn sqlite_cancel_all;
+
+/* sqlite_ledger.c */
+store_lock_tree_fn sqlite_lock_tree;
+store_keep_tree_fn sqlite_keep_tree;
+store_list_trees_fn sqlite_list_trees;
+store_append_entry_fn sqlite_append_entry;
+store_read_entries_fn sqlite_read_entries;
+store_find_entries_fn sqlite_find_entries;
+store_delete_entries_fn sqlite_delete_entries;
+store_add_checkpoint_fn sqlite_add_checkpoint;
+store_list_checkpoints_fn sqlite_list_checkpoints;
+store_last_checkpoint_fn sqlite_last_checkpoint;
+store_revoke_token_fn sqlite_revoke_token;
+store_list_revoked_fn sqlite_list_revoked;
+
+/* sqlite_keys.c */
 store_list_keys_fn sqlite_list_keys;
-store_last_expiry_fn sqlite_last_expiry;
+store_note_key_use_fn sqlite_note_key_use;
 store_add_key_fn sqlite_add_key;
 store_change_key_fn sqlite_change_key;
 

@@ -10,6 +10,8 @@
     " WHEN code_hash IS NOT NULL THEN 'approved'"                                                  \
     " ELSE 'open' END AS stage, redeemed_s, cancelled_s, holder_did, scope, jti"
 
+#define TREE_COLUMNS "number, node, epoch, size, edge, pruned, pruned_edge"
+
 /* A row lives in three stages: open (no code), approved (a code), done (redeemed, cancelled, or
  * never will be). keep_until_s is when nobody asks for it any more. The exchange itself touches no
  * index. */
@@ -34,19 +36,46 @@ const char *const statements[STATEMENT_COUNT] = {
                 " RETURNING id, state, nonce, presentation_definition",
     [AUTHORIZATION_STATUS] = "SELECT code_hash IS NOT NULL, expires_s > $1, tries < $2"
                              " FROM authorizations WHERE uuid = $3",
-    [REDEEM] = "UPDATE authorizations SET redeemed_s = $1, jti = $2"
-               " WHERE id = $3 AND code_hash = $4 AND redeemed_s IS NULL"
+    [REDEEM] = "UPDATE authorizations SET redeemed_s = $1, jti = $2, token_expires_s = $3"
+               " WHERE id = $4 AND code_hash = $5 AND redeemed_s IS NULL"
                " AND code_expires_s > $1",
-    [APPEND_LEDGER] = "INSERT INTO ledger (kind, time_s, jti, kid, authorization_id, token_hash,"
-                      " subject_hash, expires_s) VALUES ('issued', $1, $2, $3, $4, $5, $6, $7)",
+    /* A write: it waits for a transaction that still has the row. */
+    [HAS_REDEEMED] = "UPDATE authorizations SET jti = $1 WHERE id = $2 AND jti = $1",
+    [MAKE_TREE] = "INSERT INTO ledger_trees (number, node, epoch, size, edge, pruned, pruned_edge)"
+                  " SELECT coalesce(max(number), 0) + 1, $1, $2, 0, $3, 0, $3 FROM ledger_trees",
+    [LOCK_TREE] = "UPDATE ledger_trees SET size = size WHERE node = $1 AND epoch = $2"
+                  " RETURNING " TREE_COLUMNS,
+    [KEEP_TREE] = "UPDATE ledger_trees SET size = $1, edge = $2, pruned = $3, pruned_edge = $4"
+                  " WHERE number = $5",
+    [LIST_TREES] = "SELECT " TREE_COLUMNS " FROM ledger_trees ORDER BY number",
+    [APPEND_ENTRY] = "INSERT INTO ledger (id, jti, leaf, entry) VALUES ($1, $2, $3, $4)",
+    [READ_ENTRIES] = "SELECT id, jti, leaf, entry FROM ledger WHERE id >= $1 AND id < $2"
+                     " ORDER BY id LIMIT $3",
+    [FIND_ENTRIES] = "SELECT id, jti, leaf, entry FROM ledger WHERE jti = $1 ORDER BY id",
+    [DELETE_ENTRIES] = "DELETE FROM ledger WHERE id >= $1 AND id < $2",
+    [ADD_CHECKPOINT] = "INSERT INTO checkpoints (tree, size, time_s, note, jwk)"
+                       " VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+    [LIST_CHECKPOINTS] = "SELECT tree, size, time_s, note, jwk FROM checkpoints"
+                         " WHERE tree = $1 AND size > $2 ORDER BY size LIMIT $3",
+    [LAST_CHECKPOINT] = "SELECT tree, size, time_s, note, jwk FROM checkpoints"
+                        " WHERE tree = $1 ORDER BY size DESC LIMIT 1",
+    [REVOKE_TOKEN] = "INSERT INTO revoked_tokens (jti, token_expires_s, revoked_s)"
+                     " VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+    [LIST_REVOKED] = "SELECT jti FROM revoked_tokens WHERE token_expires_s > $1"
+                     " ORDER BY revoked_s DESC, jti LIMIT $2",
+    [CANCEL_ALL] = "UPDATE authorizations SET cancelled_s = $1, expires_s = 0, code_expires_s = 0"
+                   " WHERE redeemed_s IS NULL AND cancelled_s IS NULL"
+                   " AND coalesce(code_expires_s, expires_s) > $1",
     [HEARTBEAT] = "UPDATE heartbeat SET time_s = $1",
+    [PURGE_REVOKED] = "DELETE FROM revoked_tokens WHERE jti IN (SELECT jti FROM revoked_tokens"
+                      " WHERE token_expires_s <= $1 LIMIT $2)",
     [PURGE_OPEN] = "DELETE FROM authorizations WHERE id IN (SELECT id FROM authorizations"
                    " WHERE keep_until_s <= $1 AND code_hash IS NULL LIMIT $2)",
     [PURGE_DONE] = "DELETE FROM authorizations WHERE id IN (SELECT id FROM authorizations"
                    " WHERE keep_until_s <= $1 AND code_hash IS NOT NULL LIMIT $2)",
     [COUNT_OPEN] = "SELECT count(*) FROM authorizations WHERE code_hash IS NULL",
-    [FIND_CODE] = "SELECT id, uuid, holder_did, scope, code_expires_s, redeemed_s IS NOT NULL"
-                  " FROM authorizations WHERE code_hash = $1",
+    [FIND_CODE] = "SELECT id, uuid, holder_did, scope, code_expires_s, redeemed_s IS NOT NULL,"
+                  " jti, token_expires_s FROM authorizations WHERE code_hash = $1",
     [LIST_AUTHORIZATIONS] = "SELECT * FROM (" AUTHORIZATION_FACTS " FROM authorizations) AS listed"
                             " WHERE ($2 = '' OR stage = $2) AND id < $3 ORDER BY id DESC LIMIT $4",
     [DESCRIBE_AUTHORIZATION] = AUTHORIZATION_FACTS
@@ -57,13 +86,11 @@ const char *const statements[STATEMENT_COUNT] = {
                              " code_expires_s = 0 WHERE uuid = $2 AND redeemed_s IS NULL"
                              " AND cancelled_s IS NULL"
                              " AND coalesce(code_expires_s, expires_s) > $1",
-    [LIST_KEYS] = "SELECT kid, signer, algorithm, jwk, description, state, since_s, due_s"
-                  " FROM keys ORDER BY since_s, kid",
-    [LAST_EXPIRY] = "SELECT coalesce(max(expires_s), 0) FROM ledger WHERE kid = $1",
+    [LIST_KEYS] = "SELECT kid, signer, algorithm, jwk, description, state, since_s, due_s,"
+                  " last_expiry_s FROM keys ORDER BY since_s, kid",
+    [NOTE_KEY_USE] = "UPDATE keys SET last_expiry_s = $1 WHERE kid = $2 AND last_expiry_s < $1",
     [ADD_KEY] = "INSERT INTO keys (kid, signer, algorithm, jwk, description, state, since_s, due_s)"
                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
     [CHANGE_KEY] = "UPDATE keys SET state = $1, since_s = $2, due_s = $3"
                    " WHERE kid = $4 AND state = $5",
-    [NOTE_KEY_CHANGE] = "INSERT INTO key_changes (time_s, kid, state, reason)"
-                        " VALUES ($1, $2, $3, $4)",
 };

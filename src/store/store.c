@@ -28,9 +28,14 @@ void store_close(struct store *store)
     }
 }
 
-bool store_begin(struct store *store, struct error *err)
+int64_t store_now_s(struct store *store)
 {
-    return store->driver->begin(store, err);
+    return store->driver->now_s(store);
+}
+
+bool store_begin(struct store *store, int64_t *now_s_out, struct error *err)
+{
+    return store->driver->begin(store, now_s_out, err);
 }
 
 bool store_commit(struct store *store, struct error *err)
@@ -72,9 +77,146 @@ bool store_find_code(struct store *store, const struct digest *code, struct stor
     return store->driver->find_code(store, code, code_out, err);
 }
 
-bool store_redeem(struct store *store, const struct redemption *redemption, struct error *err)
+bool store_send_redemption(struct store *store, const struct redemption *redemption, int64_t now_s,
+                           struct error *err)
 {
-    return store->driver->redeem(store, redemption, err);
+    return store->driver->send_redemption(store, redemption, now_s, err);
+}
+
+bool store_redeem(struct store *store, const struct redemption *redemption, int64_t now_s,
+                  struct error *err)
+{
+    return store->driver->redeem(store, redemption, now_s, err);
+}
+
+bool store_has_redeemed(struct store *store, const struct redemption *redemption,
+                        bool *redeemed_out, struct error *err)
+{
+    return store->driver->has_redeemed(store, redemption, redeemed_out, err);
+}
+
+/* ---- the ledger ---- */
+
+int64_t ledger_entry_id(int64_t tree, int64_t index)
+{
+    return tree << LEDGER_INDEX_BITS | index;
+}
+
+int64_t ledger_entry_tree(int64_t id)
+{
+    return id >> LEDGER_INDEX_BITS;
+}
+
+int64_t ledger_entry_index(int64_t id)
+{
+    return id & ((INT64_C(1) << LEDGER_INDEX_BITS) - 1);
+}
+
+bool ledger_edge_from_bytes(int64_t size, const void *bytes, size_t length,
+                            struct merkle_edge *edge_out)
+{
+    edge_out->size = size;
+    if (size < 0 || size >> LEDGER_INDEX_BITS != 0
+        || length != merkle_edge_count(size) * sizeof(edge_out->roots[0])) {
+        return false;
+    }
+    if (length > 0) {
+        memcpy(edge_out->roots, bytes, length);
+    }
+    return true;
+}
+
+bool store_lock_tree(struct store *store, const char *node, int64_t epoch,
+                     struct ledger_tree *tree_out, struct error *err)
+{
+    return store->driver->lock_tree(store, node, epoch, tree_out, err);
+}
+
+bool store_keep_tree(struct store *store, const struct ledger_tree *tree, struct error *err)
+{
+    return store->driver->keep_tree(store, tree, err);
+}
+
+void ledger_tree_list_clear(struct ledger_tree_list *list)
+{
+    free(list->trees);
+    *list = (struct ledger_tree_list){ .count = 0 };
+}
+
+bool store_list_trees(struct store *store, struct ledger_tree_list *list_out, struct error *err)
+{
+    return store->driver->list_trees(store, list_out, err);
+}
+
+bool store_append_entry(struct store *store, const struct ledger_row *row, struct error *err)
+{
+    return store->driver->append_entry(store, row, err);
+}
+
+bool store_read_entries(struct store *store, int64_t tree, int64_t index, int limit,
+                        store_entry_fn *take_row, void *context, struct error *err)
+{
+    return store->driver->read_entries(store, tree, index, limit, take_row, context, err);
+}
+
+bool store_find_entries(struct store *store, const char *jti, store_entry_fn *take_row,
+                        void *context, struct error *err)
+{
+    return store->driver->find_entries(store, jti, take_row, context, err);
+}
+
+bool store_delete_entries(struct store *store, int64_t tree, int64_t index, struct error *err)
+{
+    return store->driver->delete_entries(store, tree, index, err);
+}
+
+bool store_add_checkpoint(struct store *store, const struct stored_checkpoint *checkpoint,
+                          struct error *err)
+{
+    return store->driver->add_checkpoint(store, checkpoint, err);
+}
+
+void checkpoint_list_clear(struct checkpoint_list *list)
+{
+    free(list->checkpoints);
+    *list = (struct checkpoint_list){ .count = 0 };
+}
+
+bool store_list_checkpoints(struct store *store, int64_t tree, int64_t size, int limit,
+                            struct checkpoint_list *list_out, struct error *err)
+{
+    return store->driver->list_checkpoints(store, tree, size, limit, list_out, err);
+}
+
+bool store_last_checkpoint(struct store *store, int64_t tree,
+                           struct stored_checkpoint *checkpoint_out, struct error *err)
+{
+    return store->driver->last_checkpoint(store, tree, checkpoint_out, err);
+}
+
+/* ---- revoked tokens ---- */
+
+bool store_revoke_token(struct store *store, const char *jti, int64_t token_expires_s,
+                        int64_t now_s, bool *is_new_out, struct error *err)
+{
+    return store->driver->revoke_token(store, jti, token_expires_s, now_s, is_new_out, err);
+}
+
+void revoked_list_clear(struct revoked_list *list)
+{
+    free(list->jtis);
+    *list = (struct revoked_list){ .count = 0 };
+}
+
+bool store_list_revoked(struct store *store, int64_t now_s, int limit,
+                        struct revoked_list *list_out, struct error *err)
+{
+    return store->driver->list_revoked(store, now_s, limit, list_out, err);
+}
+
+bool store_cancel_all(struct store *store, int64_t now_s, int64_t *cancelled_out, struct error *err)
+{
+    return store->driver->cancel_all(store, now_s, cancelled_out, err);
 }
 
 /* ---- authorizations as an operator sees them ---- */
@@ -165,15 +307,15 @@ bool store_list_keys(struct store *store, struct key_list *list_out, struct erro
     return store->driver->list_keys(store, list_out, err);
 }
 
-bool store_last_expiry(struct store *store, const char *kid, int64_t *expires_s_out,
-                       struct error *err)
+bool store_note_key_use(struct store *store, const char *kid, int64_t until_s, struct error *err)
 {
-    return store->driver->last_expiry(store, kid, expires_s_out, err);
+    return store->driver->note_key_use(store, kid, until_s, err);
 }
 
-bool store_add_key(struct store *store, const struct stored_key *key, struct error *err)
+bool store_add_key(struct store *store, const struct stored_key *key, bool *is_new_out,
+                   struct error *err)
 {
-    return store->driver->add_key(store, key, err);
+    return store->driver->add_key(store, key, is_new_out, err);
 }
 
 bool store_change_key(struct store *store, const struct key_change *change, struct error *err)

@@ -6,7 +6,8 @@
 typedef MUST_CHECK bool store_open_fn(const char *location, const struct store_options *options,
                                       struct store **store_out, struct error *err);
 typedef void store_close_fn(struct store *store);
-typedef MUST_CHECK bool store_begin_fn(struct store *store, struct error *err);
+typedef int64_t store_now_fn(struct store *store);
+typedef MUST_CHECK bool store_begin_fn(struct store *store, int64_t *now_s_out, struct error *err);
 typedef MUST_CHECK bool store_commit_fn(struct store *store, struct error *err);
 typedef void store_rollback_fn(struct store *store);
 typedef MUST_CHECK bool store_create_authorization_fn(struct store *store,
@@ -21,8 +22,46 @@ typedef MUST_CHECK bool store_approve_fn(struct store *store, const struct appro
                                          struct error *err);
 typedef MUST_CHECK bool store_find_code_fn(struct store *store, const struct digest *code,
                                            struct stored_code *code_out, struct error *err);
+typedef MUST_CHECK bool store_send_redemption_fn(struct store *store,
+                                                 const struct redemption *redemption, int64_t now_s,
+                                                 struct error *err);
 typedef MUST_CHECK bool store_redeem_fn(struct store *store, const struct redemption *redemption,
-                                        struct error *err);
+                                        int64_t now_s, struct error *err);
+typedef MUST_CHECK bool store_has_redeemed_fn(struct store *store,
+                                              const struct redemption *redemption,
+                                              bool *redeemed_out, struct error *err);
+typedef MUST_CHECK bool store_lock_tree_fn(struct store *store, const char *node, int64_t epoch,
+                                           struct ledger_tree *tree_out, struct error *err);
+typedef MUST_CHECK bool store_keep_tree_fn(struct store *store, const struct ledger_tree *tree,
+                                           struct error *err);
+typedef MUST_CHECK bool store_list_trees_fn(struct store *store, struct ledger_tree_list *list_out,
+                                            struct error *err);
+typedef MUST_CHECK bool store_append_entry_fn(struct store *store, const struct ledger_row *row,
+                                              struct error *err);
+typedef MUST_CHECK bool store_read_entries_fn(struct store *store, int64_t tree, int64_t index,
+                                              int limit, store_entry_fn *take_row, void *context,
+                                              struct error *err);
+typedef MUST_CHECK bool store_find_entries_fn(struct store *store, const char *jti,
+                                              store_entry_fn *take_row, void *context,
+                                              struct error *err);
+typedef MUST_CHECK bool store_delete_entries_fn(struct store *store, int64_t tree, int64_t index,
+                                                struct error *err);
+typedef MUST_CHECK bool store_add_checkpoint_fn(struct store *store,
+                                                const struct stored_checkpoint *checkpoint,
+                                                struct error *err);
+typedef MUST_CHECK bool store_list_checkpoints_fn(struct store *store, int64_t tree, int64_t size,
+                                                  int limit, struct checkpoint_list *list_out,
+                                                  struct error *err);
+typedef MUST_CHECK bool store_last_checkpoint_fn(struct store *store, int64_t tree,
+                                                 struct stored_checkpoint *checkpoint_out,
+                                                 struct error *err);
+typedef MUST_CHECK bool store_revoke_token_fn(struct store *store, const char *jti,
+                                              int64_t token_expires_s, int64_t now_s,
+                                              bool *is_new_out, struct error *err);
+typedef MUST_CHECK bool store_list_revoked_fn(struct store *store, int64_t now_s, int limit,
+                                              struct revoked_list *list_out, struct error *err);
+typedef MUST_CHECK bool store_cancel_all_fn(struct store *store, int64_t now_s,
+                                            int64_t *cancelled_out, struct error *err);
 typedef MUST_CHECK bool store_list_authorizations_fn(struct store *store,
                                                      const struct authorization_filter *filter,
                                                      struct authorization_list *list_out,
@@ -35,10 +74,10 @@ typedef MUST_CHECK bool store_cancel_authorization_fn(struct store *store, const
                                                       int64_t now_s, struct error *err);
 typedef MUST_CHECK bool store_list_keys_fn(struct store *store, struct key_list *list_out,
                                            struct error *err);
-typedef MUST_CHECK bool store_last_expiry_fn(struct store *store, const char *kid,
-                                             int64_t *expires_s_out, struct error *err);
+typedef MUST_CHECK bool store_note_key_use_fn(struct store *store, const char *kid, int64_t until_s,
+                                              struct error *err);
 typedef MUST_CHECK bool store_add_key_fn(struct store *store, const struct stored_key *key,
-                                         struct error *err);
+                                         bool *is_new_out, struct error *err);
 typedef MUST_CHECK bool store_change_key_fn(struct store *store, const struct key_change *change,
                                             struct error *err);
 typedef MUST_CHECK bool store_heartbeat_fn(struct store *store, int64_t now_s, struct error *err);
@@ -49,6 +88,7 @@ struct store_driver {
     const char *scheme; /* "sqlite" */
     store_open_fn *open;
     store_close_fn *close;
+    store_now_fn *now_s;
     store_begin_fn *begin;
     store_commit_fn *commit;
     store_rollback_fn *rollback;
@@ -57,12 +97,27 @@ struct store_driver {
     store_count_try_fn *count_try;
     store_approve_fn *approve;
     store_find_code_fn *find_code;
+    store_send_redemption_fn *send_redemption;
     store_redeem_fn *redeem;
+    store_has_redeemed_fn *has_redeemed;
+    store_lock_tree_fn *lock_tree;
+    store_keep_tree_fn *keep_tree;
+    store_list_trees_fn *list_trees;
+    store_append_entry_fn *append_entry;
+    store_read_entries_fn *read_entries;
+    store_find_entries_fn *find_entries;
+    store_delete_entries_fn *delete_entries;
+    store_add_checkpoint_fn *add_checkpoint;
+    store_list_checkpoints_fn *list_checkpoints;
+    store_last_checkpoint_fn *last_checkpoint;
+    store_revoke_token_fn *revoke_token;
+    store_list_revoked_fn *list_revoked;
+    store_cancel_all_fn *cancel_all;
     store_list_authorizations_fn *list_authorizations;
     store_describe_authorization_fn *describe_authorization;
     store_cancel_authorization_fn *cancel_authorization;
     store_list_keys_fn *list_keys;
-    store_last_expiry_fn *last_expiry;
+    store_note_key_use_fn *note_key_use;
     store_add_key_fn *add_key;
     store_change_key_fn *change_key;
     store_heartbeat_fn *heartbeat;
@@ -73,6 +128,17 @@ struct store_driver {
 struct store {
     const struct store_driver *driver;
 };
+
+/* For engines: where an entry stands in the table `ledger`, and back. */
+enum { LEDGER_INDEX_BITS = 40 };
+int64_t ledger_entry_id(int64_t tree, int64_t index);
+int64_t ledger_entry_tree(int64_t id);
+int64_t ledger_entry_index(int64_t id);
+
+/* For engines: the edge of so many leaves out of the bytes that are kept of it. False: they are not
+ * as many as such an edge has. */
+MUST_CHECK bool ledger_edge_from_bytes(int64_t size, const void *bytes, size_t length,
+                                       struct merkle_edge *edge_out);
 
 /* For engines: the state of that name, as key_state_name() gives it. False: none. */
 MUST_CHECK bool key_state_from_name(const char *name, enum key_state *state_out);

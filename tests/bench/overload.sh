@@ -63,10 +63,13 @@ redeem_refused() {
 
 # Rows of the ledger, and of how many authorizations, read with SQLite alone.
 ledger() {
-    python3 -c 'import sqlite3, sys
+    python3 - "$work/overload.db" <<'END'
+import sqlite3, sys
 for row in sqlite3.connect(sys.argv[1]).execute(
-        "SELECT count(*), count(DISTINCT authorization_id) FROM ledger"):
-    print(*row)' "$work/overload.db"
+        "SELECT count(*), count(DISTINCT entry ->> 'authorization') FROM ledger"
+        " WHERE entry ->> 'kind' = 'issued'"):
+    print(*row)
+END
 }
 
 memory_at() { sed -n "$1p" "$work/memory"; }

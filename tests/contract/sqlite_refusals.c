@@ -89,7 +89,8 @@ static bool create(unsigned number)
 
 static bool begin(void)
 {
-    return store_begin(fixture.store, &fixture.err);
+    int64_t now_s = 0;
+    return store_begin(fixture.store, &now_s, &fixture.err);
 }
 
 static bool commit(void)
@@ -135,6 +136,11 @@ static void test_a_store_of_the_schema_before_is_migrated_and_keeps_what_it_has(
                                  "ALTER TABLE authorizations DROP COLUMN tries;"
                                  "ALTER TABLE authorizations DROP COLUMN presentation_hash;"
                                  "ALTER TABLE authorizations DROP COLUMN cancelled_s;"
+                                 "ALTER TABLE authorizations DROP COLUMN token_expires_s;"
+                                 "ALTER TABLE keys DROP COLUMN last_expiry_s;"
+                                 "DROP TABLE revoked_tokens; DROP TABLE checkpoints;"
+                                 "DROP TABLE ledger; DROP TABLE ledger_trees;"
+                                 "ALTER TABLE ledger_before_trees RENAME TO ledger;"
                                  "PRAGMA user_version = 2;";
 
     CU_ASSERT_TRUE_FATAL(open_store());

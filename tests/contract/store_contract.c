@@ -32,6 +32,7 @@ static struct {
     struct store *store;
     struct error err;
     bool opened;
+    bool is_new; /* what add_key() and revoke_token() were told */
 } fixture;
 
 static bool open_store(void)
@@ -173,26 +174,47 @@ static bool approve(unsigned number, int64_t *row_out)
     return approve_at(number, NOW_S, row_out);
 }
 
-static bool redeem_as(int64_t row, unsigned code, int64_t now_s, const char *jti)
-{
-    const struct id id = id_of(code);
-    const struct redemption redemption = {
-        .row = row,
-        .code = digest_of("code", code),
-        .now_s = now_s,
-        .jti = jti,
-        .authorization_id = id.text,
-        .kid = "kid",
-        .token = digest_of("token", code),
-        .subject = digest_of("subject", code),
-        .expires_s = now_s + 3600,
-    };
-    return store_redeem(fixture.store, &redemption, &fixture.err);
-}
-
 static bool begin(void)
 {
-    return store_begin(fixture.store, &fixture.err);
+    int64_t now_s = 0;
+    return store_begin(fixture.store, &now_s, &fixture.err) && now_s > 0;
+}
+
+/* ---- the ledger ---- */
+
+/* The entry of that number, of the tree "node", 1. */
+static bool append_as(const char *jti, const char *entry)
+{
+    struct ledger_tree tree;
+
+    if (!store_lock_tree(fixture.store, "node", 1, &tree, &fixture.err)) {
+        return false;
+    }
+    const struct ledger_row row = { .tree = tree.number,
+                                    .index = tree.edge.size,
+                                    .entry = entry,
+                                    .jti = jti,
+                                    .leaf = merkle_leaf(entry, strlen(entry)) };
+    merkle_append(&tree.edge, &row.leaf);
+    return store_append_entry(fixture.store, &row, &fixture.err)
+        && store_keep_tree(fixture.store, &tree, &fixture.err);
+}
+
+static struct redemption redemption_of(int64_t row, unsigned code, const char *jti)
+{
+    return (struct redemption){
+        .row = row, .code = digest_of("code", code), .jti = jti, .token_expires_s = NOW_S + 3600
+    };
+}
+
+/* With its entry. */
+static bool redeem_as(int64_t row, unsigned code, int64_t now_s, const char *jti)
+{
+    const struct redemption redemption = redemption_of(row, code, jti);
+
+    return store_send_redemption(fixture.store, &redemption, now_s, &fixture.err)
+        && store_redeem(fixture.store, &redemption, now_s, &fixture.err)
+        && append_as(jti, "{\"kind\":\"issued\"}");
 }
 
 static bool commit(void)
@@ -1108,7 +1130,7 @@ static struct stored_key key_of(const char *kid, enum key_state state, int64_t s
 static bool add_key(const char *kid, enum key_state state, int64_t since_s)
 {
     const struct stored_key key = key_of(kid, state, since_s);
-    return begin() && store_add_key(fixture.store, &key, &fixture.err) && commit();
+    return begin() && store_add_key(fixture.store, &key, &fixture.is_new, &fixture.err) && commit();
 }
 
 static bool change_key(const char *kid, enum key_state from, enum key_state to, int64_t due_s)
@@ -1135,7 +1157,9 @@ static void test_a_key_is_listed_as_it_was_entered(void)
     CU_ASSERT_EQUAL(list.count, 0);
     CU_ASSERT_TRUE(add_key("later", KEY_GENERATED, NOW_S + 1));
     CU_ASSERT_TRUE(add_key("sooner", KEY_ACTIVE, NOW_S));
+    CU_ASSERT_TRUE(fixture.is_new);
     CU_ASSERT_TRUE(add_key("later", KEY_RETIRED, NOW_S + 2)); /* there already: nothing */
+    CU_ASSERT_FALSE(fixture.is_new);
     CU_ASSERT_TRUE_FATAL(reopen_store());
     CU_ASSERT_TRUE_FATAL(store_list_keys(fixture.store, &list, &fixture.err));
     CU_ASSERT_EQUAL_FATAL(list.count, 2);
@@ -1172,20 +1196,306 @@ static void test_a_key_changes_only_from_the_state_that_is_named(void)
     CU_ASSERT_EQUAL(list.keys[0].due_s, 42);
 }
 
-static void test_the_last_expiry_of_a_key_is_its_own(void)
+static int64_t last_expiry_of(const char *kid)
 {
-    int64_t expires_s = -1;
-    int64_t row = 0;
+    scoped(key_list_clear) struct key_list list = { .count = 0 };
+    int64_t last_s = -1;
 
-    CU_ASSERT_TRUE(store_last_expiry(fixture.store, "none", &expires_s, &fixture.err));
-    CU_ASSERT_EQUAL(expires_s, 0);
-    CU_ASSERT_TRUE_FATAL(make_code(1, &row));
-    CU_ASSERT_TRUE_FATAL(begin() && redeem_as(row, 1, NOW_S + 1, "jti") && commit());
-    CU_ASSERT_TRUE(store_last_expiry(fixture.store, "kid", &expires_s, &fixture.err));
-    CU_ASSERT_EQUAL(expires_s, NOW_S + 1 + 3600);
-    CU_ASSERT_TRUE(store_last_expiry(fixture.store, "none", &expires_s, &fixture.err));
-    CU_ASSERT_EQUAL(expires_s, 0);
+    CU_ASSERT_TRUE_FATAL(store_list_keys(fixture.store, &list, &fixture.err));
+    for (size_t i = 0; i < list.count; i++) {
+        last_s = strcmp(list.keys[i].kid, kid) == 0 ? list.keys[i].last_expiry_s : last_s;
+    }
+    return last_s;
 }
+
+static void test_the_last_expiry_of_a_key_is_its_own_and_never_goes_back(void)
+{
+    CU_ASSERT_TRUE_FATAL(add_key("key", KEY_ACTIVE, NOW_S) && add_key("other", KEY_ACTIVE, NOW_S));
+    CU_ASSERT_EQUAL(last_expiry_of("key"), 0);
+    CU_ASSERT_TRUE(begin() && store_note_key_use(fixture.store, "key", NOW_S + 9, &fixture.err)
+                   && commit());
+    CU_ASSERT_TRUE(begin() && store_note_key_use(fixture.store, "key", NOW_S + 8, &fixture.err)
+                   && commit());
+    CU_ASSERT_EQUAL(last_expiry_of("key"), NOW_S + 9);
+    CU_ASSERT_EQUAL(last_expiry_of("other"), 0);
+}
+
+/* ---- the ledger ---- */
+
+/* What a reading handed over, as "tree:index:jti:entry " one after the other. */
+struct reading {
+    char text[1024];
+    size_t length;
+    bool leaves_fit;
+};
+
+static bool take_row(void *context, const struct ledger_row *row, struct error *err)
+{
+    struct reading *reading = context;
+    const struct digest leaf = merkle_leaf(row->entry, strlen(row->entry));
+
+    (void)err;
+    reading->leaves_fit =
+        (reading->length == 0 || reading->leaves_fit) && digest_equal(&leaf, &row->leaf);
+    reading->length += (size_t)snprintf(
+        reading->text + reading->length, sizeof(reading->text) - reading->length, "%d:%d:%s:%s ",
+        (int)row->tree, (int)row->index, row->jti != NULL ? row->jti : "-", row->entry);
+    return true;
+}
+
+static bool take_none(void *context, const struct ledger_row *row, struct error *err)
+{
+    (void)context, (void)row;
+    return fail(err, ERROR_CONFLICT, "enough");
+}
+
+static bool find_tree(const char *node, int64_t epoch, struct ledger_tree *tree_out)
+{
+    scoped(ledger_tree_list_clear) struct ledger_tree_list list = { .count = 0 };
+    bool found = false;
+
+    CU_ASSERT_TRUE_FATAL(store_list_trees(fixture.store, &list, &fixture.err));
+    for (size_t i = 0; i < list.count && !found; i++) {
+        found = strcmp(list.trees[i].node, node) == 0 && list.trees[i].epoch == epoch;
+        if (found) {
+            *tree_out = list.trees[i];
+        }
+    }
+    return found;
+}
+
+static void test_a_tree_is_made_once_and_kept_as_it_was_left(void)
+{
+    struct merkle_edge expected = { .size = 0 };
+    struct ledger_tree tree = { .number = 0 };
+
+    CU_ASSERT_FALSE(find_tree("node", 1, &tree));
+    CU_ASSERT_TRUE_FATAL(begin() && append_as(NULL, "a") && append_as("jti", "b")
+                         && append_as(NULL, "c") && commit());
+    CU_ASSERT_TRUE_FATAL(reopen_store());
+    CU_ASSERT_TRUE_FATAL(find_tree("node", 1, &tree));
+    for (const char *entry = "abc"; *entry != '\0'; entry++) {
+        const struct digest leaf = merkle_leaf(entry, 1);
+        merkle_append(&expected, &leaf);
+    }
+    const struct digest root = merkle_root(&tree.edge);
+    const struct digest expected_root = merkle_root(&expected);
+    CU_ASSERT_EQUAL(tree.edge.size, 3);
+    CU_ASSERT_TRUE(digest_equal(&root, &expected_root));
+    CU_ASSERT_EQUAL(tree.pruned.size, 0);
+}
+
+static void test_trees_of_nodes_and_epochs_are_apart(void)
+{
+    struct ledger_tree trees[3];
+    struct ledger_tree found;
+
+    CU_ASSERT_TRUE_FATAL(
+        begin() && store_lock_tree(fixture.store, "one", 1, &trees[0], &fixture.err)
+        && store_lock_tree(fixture.store, "two", 1, &trees[1], &fixture.err)
+        && store_lock_tree(fixture.store, "one", 2, &trees[2], &fixture.err) && commit());
+    CU_ASSERT_NOT_EQUAL(trees[0].number, trees[1].number);
+    CU_ASSERT_NOT_EQUAL(trees[0].number, trees[2].number);
+    CU_ASSERT_NOT_EQUAL(trees[1].number, trees[2].number);
+    for (size_t i = 0; i < 3; i++) {
+        CU_ASSERT_TRUE_FATAL(find_tree(i == 1 ? "two" : "one", i == 2 ? 2 : 1, &found));
+        CU_ASSERT_EQUAL(found.number, trees[i].number);
+        CU_ASSERT_EQUAL(found.edge.size, 0);
+    }
+}
+
+static void test_a_tree_that_is_rolled_back_did_not_grow(void)
+{
+    struct ledger_tree tree;
+
+    CU_ASSERT_TRUE_FATAL(begin() && append_as("kept", "a") && commit());
+    CU_ASSERT_TRUE_FATAL(begin() && append_as("lost", "b"));
+    store_rollback(fixture.store);
+    CU_ASSERT_TRUE_FATAL(find_tree("node", 1, &tree));
+    CU_ASSERT_EQUAL(tree.edge.size, 1);
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries("lost"), 0);
+    CU_ASSERT_TRUE(begin() && append_as("next", "b") && commit());
+}
+
+static void test_entries_are_read_in_order_from_where_one_asks(void)
+{
+    struct ledger_tree other;
+    struct reading reading = { .length = 0 };
+
+    CU_ASSERT_TRUE_FATAL(
+        begin() && append_as("x", "a") && append_as(NULL, "b") && append_as("x", "c")
+        && store_lock_tree(fixture.store, "other", 1, &other, &fixture.err) && commit());
+    CU_ASSERT_TRUE(store_read_entries(fixture.store, 1, 0, 2, take_row, &reading, &fixture.err));
+    CU_ASSERT_STRING_EQUAL(reading.text, "1:0:x:a 1:1:-:b ");
+    CU_ASSERT_TRUE(reading.leaves_fit);
+    CU_ASSERT_TRUE(store_read_entries(fixture.store, 1, 2, 9, take_row, &reading, &fixture.err));
+    CU_ASSERT_STRING_EQUAL(reading.text, "1:0:x:a 1:1:-:b 1:2:x:c ");
+    CU_ASSERT_TRUE(
+        store_read_entries(fixture.store, other.number, 0, 9, take_row, &reading, &fixture.err));
+    CU_ASSERT_TRUE(store_read_entries(fixture.store, 1, 3, 9, take_row, &reading, &fixture.err));
+    CU_ASSERT_STRING_EQUAL(reading.text, "1:0:x:a 1:1:-:b 1:2:x:c ");
+    CU_ASSERT_FALSE(store_read_entries(fixture.store, 1, 0, 9, take_none, NULL, &fixture.err));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CONFLICT);
+}
+
+static void test_entries_are_found_by_jti(void)
+{
+    struct reading reading = { .length = 0 };
+
+    CU_ASSERT_TRUE_FATAL(begin() && append_as("x", "a") && append_as("y", "b")
+                         && append_as("x", "c") && commit());
+    CU_ASSERT_TRUE(store_find_entries(fixture.store, "x", take_row, &reading, &fixture.err));
+    CU_ASSERT_STRING_EQUAL(reading.text, "1:0:x:a 1:2:x:c ");
+    CU_ASSERT_TRUE(store_find_entries(fixture.store, "z", take_row, &reading, &fixture.err));
+    CU_ASSERT_STRING_EQUAL(reading.text, "1:0:x:a 1:2:x:c ");
+}
+
+static void test_an_index_of_a_tree_is_given_once(void)
+{
+    const struct ledger_row row = { .tree = 1, .index = 0, .entry = "b" };
+
+    CU_ASSERT_TRUE_FATAL(begin() && append_as("x", "a") && commit());
+    /* at the append, or at the commit: nothing of it stays */
+    CU_ASSERT_FALSE(begin() && store_append_entry(fixture.store, &row, &fixture.err) && commit());
+    store_rollback(fixture.store);
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries(NULL), 1);
+}
+
+static void test_the_beginning_of_a_tree_is_deleted_and_its_edge_kept(void)
+{
+    struct ledger_tree tree;
+    struct reading reading = { .length = 0 };
+    const struct digest leaf = merkle_leaf("a", 1);
+
+    CU_ASSERT_TRUE_FATAL(begin() && append_as("x", "a") && append_as("y", "b") && commit());
+    CU_ASSERT_TRUE_FATAL(begin() && store_lock_tree(fixture.store, "node", 1, &tree, &fixture.err));
+    merkle_append(&tree.pruned, &leaf);
+    CU_ASSERT_TRUE_FATAL(store_delete_entries(fixture.store, tree.number, 1, &fixture.err)
+                         && store_keep_tree(fixture.store, &tree, &fixture.err) && commit());
+    CU_ASSERT_TRUE_FATAL(find_tree("node", 1, &tree));
+    CU_ASSERT_EQUAL(tree.edge.size, 2);
+    CU_ASSERT_EQUAL(tree.pruned.size, 1);
+    CU_ASSERT_TRUE(digest_equal(&tree.pruned.roots[0], &leaf));
+    CU_ASSERT_TRUE(store_read_entries(fixture.store, 1, 0, 9, take_row, &reading, &fixture.err));
+    CU_ASSERT_STRING_EQUAL(reading.text, "1:1:y:b ");
+}
+
+static bool add_checkpoint(int64_t tree, int64_t size, const char *note)
+{
+    struct stored_checkpoint checkpoint = { .tree = tree, .size = size, .time_s = NOW_S + size };
+
+    (void)snprintf(checkpoint.note, sizeof(checkpoint.note), "%s", note);
+    (void)snprintf(checkpoint.jwk, sizeof(checkpoint.jwk), "{\"kty\":\"EC\"}");
+    return begin() && store_add_checkpoint(fixture.store, &checkpoint, &fixture.err) && commit();
+}
+
+static void test_checkpoints_are_listed_by_size_and_the_last_is_found(void)
+{
+    scoped(checkpoint_list_clear) struct checkpoint_list list = { .count = 0 };
+    struct stored_checkpoint last;
+
+    CU_ASSERT_FALSE(store_last_checkpoint(fixture.store, 1, &last, &fixture.err));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_FOUND);
+    CU_ASSERT_TRUE_FATAL(add_checkpoint(1, 30, "thirty") && add_checkpoint(1, 4, "four\nlines")
+                         && add_checkpoint(2, 50, "other") && add_checkpoint(1, 30, "again"));
+    CU_ASSERT_TRUE_FATAL(store_last_checkpoint(fixture.store, 1, &last, &fixture.err));
+    CU_ASSERT_EQUAL(last.size, 30);
+    CU_ASSERT_STRING_EQUAL(last.note, "thirty");
+    CU_ASSERT_TRUE_FATAL(store_list_checkpoints(fixture.store, 1, 0, 9, &list, &fixture.err));
+    CU_ASSERT_EQUAL_FATAL(list.count, 2);
+    CU_ASSERT_EQUAL(list.checkpoints[0].size, 4);
+    CU_ASSERT_EQUAL(list.checkpoints[0].time_s, NOW_S + 4);
+    CU_ASSERT_STRING_EQUAL(list.checkpoints[0].note, "four\nlines");
+    CU_ASSERT_STRING_EQUAL(list.checkpoints[0].jwk, "{\"kty\":\"EC\"}");
+    checkpoint_list_clear(&list);
+    CU_ASSERT_TRUE_FATAL(store_list_checkpoints(fixture.store, 1, 4, 9, &list, &fixture.err));
+    CU_ASSERT_EQUAL_FATAL(list.count, 1);
+    CU_ASSERT_EQUAL(list.checkpoints[0].size, 30);
+}
+
+/* ---- what is revoked, redeemed, cancelled ---- */
+
+static bool revoke_token(const char *jti, int64_t expires_s, int64_t now_s)
+{
+    return begin()
+        && store_revoke_token(fixture.store, jti, expires_s, now_s, &fixture.is_new, &fixture.err)
+        && commit();
+}
+
+static void test_a_token_is_revoked_once_and_listed_until_it_expires(void)
+{
+    scoped(revoked_list_clear) struct revoked_list list = { .count = 0 };
+
+    CU_ASSERT_TRUE(revoke_token("soon", NOW_S + 10, NOW_S));
+    CU_ASSERT_TRUE(fixture.is_new);
+    CU_ASSERT_TRUE(revoke_token("late", NOW_S + 20, NOW_S + 1));
+    CU_ASSERT_TRUE(revoke_token("soon", NOW_S + 10, NOW_S + 2));
+    CU_ASSERT_FALSE(fixture.is_new);
+    CU_ASSERT_TRUE_FATAL(store_list_revoked(fixture.store, NOW_S + 9, 9, &list, &fixture.err));
+    CU_ASSERT_EQUAL_FATAL(list.count, 2);
+    CU_ASSERT_STRING_EQUAL(list.jtis[0], "late");
+    CU_ASSERT_STRING_EQUAL(list.jtis[1], "soon");
+    revoked_list_clear(&list);
+    CU_ASSERT_TRUE_FATAL(store_list_revoked(fixture.store, NOW_S + 9, 1, &list, &fixture.err));
+    CU_ASSERT_EQUAL(list.count, 1);
+    revoked_list_clear(&list);
+    CU_ASSERT_TRUE_FATAL(store_list_revoked(fixture.store, NOW_S + 10, 9, &list, &fixture.err));
+    CU_ASSERT_EQUAL_FATAL(list.count, 1);
+    CU_ASSERT_STRING_EQUAL(list.jtis[0], "late");
+    CU_ASSERT_TRUE(begin() && store_purge(fixture.store, NOW_S + 30, 9, &fixture.err) && commit());
+    CU_ASSERT_TRUE(revoke_token("soon", NOW_S + 10, NOW_S));
+    CU_ASSERT_TRUE(fixture.is_new);
+}
+
+static void test_a_redemption_is_known_by_its_jti(void)
+{
+    struct redemption redemption = { .row = 0 };
+    struct stored_code code;
+    bool redeemed = true;
+
+    CU_ASSERT_TRUE_FATAL(make_code(1, &redemption.row));
+    redemption = redemption_of(redemption.row, 1, "jti");
+    CU_ASSERT_TRUE(begin()
+                   && store_has_redeemed(fixture.store, &redemption, &redeemed, &fixture.err)
+                   && commit());
+    CU_ASSERT_FALSE(redeemed);
+    CU_ASSERT_TRUE_FATAL(begin() && redeem_as(redemption.row, 1, NOW_S, "jti") && commit());
+    CU_ASSERT_TRUE(begin()
+                   && store_has_redeemed(fixture.store, &redemption, &redeemed, &fixture.err)
+                   && commit());
+    CU_ASSERT_TRUE(redeemed);
+    redemption.jti = "another";
+    CU_ASSERT_TRUE(begin()
+                   && store_has_redeemed(fixture.store, &redemption, &redeemed, &fixture.err)
+                   && commit());
+    CU_ASSERT_FALSE(redeemed);
+    CU_ASSERT_TRUE_FATAL(find(1, &code));
+    CU_ASSERT_STRING_EQUAL(code.jti, "jti");
+    CU_ASSERT_EQUAL(code.token_expires_s, NOW_S + 3600);
+}
+
+static void test_all_that_is_good_is_cancelled_at_once(void)
+{
+    int64_t spent = 0;
+    int64_t good = 0;
+    int64_t none = 0;
+    int64_t cancelled = 0;
+
+    CU_ASSERT_TRUE_FATAL(make_code(1, &spent) && make_code(2, &good));
+    CU_ASSERT_TRUE_FATAL(begin() && redeem_as(spent, 1, NOW_S, "jti") && create(3) && commit());
+    CU_ASSERT_TRUE_FATAL(begin() && store_cancel_all(fixture.store, NOW_S, &cancelled, &fixture.err)
+                         && commit());
+    CU_ASSERT_EQUAL(cancelled, 2);
+    CU_ASSERT_TRUE_FATAL(begin());
+    CU_ASSERT_FALSE(redeem_as(good, 2, NOW_S, "second"));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_CODE_SPENT);
+    CU_ASSERT_FALSE(approve(3, &none));
+    CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_FOUND);
+    store_rollback(fixture.store);
+    CU_ASSERT_TRUE(is_spent(1));
+}
+
+/* ---- opening ---- */
 
 static void test_a_store_that_must_exist_is_not_made(void)
 {
@@ -1195,8 +1505,6 @@ static void test_a_store_that_must_exist_is_not_made(void)
     CU_ASSERT_FALSE(store_open(fixture.url, &fixture.options, &fixture.store, &fixture.err));
     CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_FOUND);
 }
-
-/* ---- opening ---- */
 
 static void test_a_url_of_no_known_scheme_is_refused(void)
 {
@@ -1292,7 +1600,24 @@ int main(void)
         { "a key is listed as it was entered", test_a_key_is_listed_as_it_was_entered },
         { "a key changes only from the state that is named",
           test_a_key_changes_only_from_the_state_that_is_named },
-        { "the last expiry of a key is its own", test_the_last_expiry_of_a_key_is_its_own },
+        { "the last expiry of a key is its own and never goes back",
+          test_the_last_expiry_of_a_key_is_its_own_and_never_goes_back },
+        { "a tree is made once and kept as it was left",
+          test_a_tree_is_made_once_and_kept_as_it_was_left },
+        { "trees of nodes and epochs are apart", test_trees_of_nodes_and_epochs_are_apart },
+        { "a tree that is rolled back did not grow", test_a_tree_that_is_rolled_back_did_not_grow },
+        { "entries are read in order from where one asks",
+          test_entries_are_read_in_order_from_where_one_asks },
+        { "entries are found by jti", test_entries_are_found_by_jti },
+        { "an index of a tree is given once", test_an_index_of_a_tree_is_given_once },
+        { "the beginning of a tree is deleted and its edge kept",
+          test_the_beginning_of_a_tree_is_deleted_and_its_edge_kept },
+        { "checkpoints are listed by size and the last is found",
+          test_checkpoints_are_listed_by_size_and_the_last_is_found },
+        { "a token is revoked once and listed until it expires",
+          test_a_token_is_revoked_once_and_listed_until_it_expires },
+        { "a redemption is known by its jti", test_a_redemption_is_known_by_its_jti },
+        { "all that is good is cancelled at once", test_all_that_is_good_is_cancelled_at_once },
         { "a store that must exist is not made", test_a_store_that_must_exist_is_not_made },
         { "a URL of no known scheme is refused", test_a_url_of_no_known_scheme_is_refused },
         CU_TEST_INFO_NULL,

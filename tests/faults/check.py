@@ -17,6 +17,7 @@ Says the first thing that does not hold, its kind first, and ends with 1:
     unseen   the ledger has a token that nobody was given
 """
 import argparse
+import base64
 import json
 import pathlib
 import sqlite3
@@ -71,13 +72,13 @@ def check_code(store, entries, line):
 
 
 def read_ledger(store):
-    """(entry, jti, SHA-256 of the token) by authorization."""
+    """(row, jti, SHA-256 of the token) of what was issued, by authorization."""
     ledger = {}
-    for authorization, *entry in store.execute(
-        "SELECT authorization_id, entry, jti, lower(hex(token_hash)) FROM ledger"
-        " WHERE kind = 'issued'"
-    ):
-        ledger.setdefault(authorization, []).append(tuple(entry))
+    for row, text in store.execute("SELECT id, entry FROM ledger ORDER BY id"):
+        entry = json.loads(text)
+        if entry["kind"] == "issued":
+            token = base64.urlsafe_b64decode(entry["token"] + "=").hex()
+            ledger.setdefault(entry["authorization"], []).append((row, entry["jti"], token))
     return ledger
 
 

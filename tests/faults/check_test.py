@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """check.py finds each thing it is there to find, and nothing in a run that went well."""
+import base64
 import json
 import pathlib
 import sqlite3
@@ -11,8 +12,7 @@ import unittest
 CHECK = pathlib.Path(__file__).with_name("check.py")
 SCHEMA = """
     CREATE TABLE authorizations (uuid TEXT UNIQUE, code_hash BLOB, redeemed_s INTEGER, jti TEXT);
-    CREATE TABLE ledger (entry INTEGER PRIMARY KEY, kind TEXT, jti TEXT, authorization_id TEXT,
-                         token_hash BLOB);
+    CREATE TABLE ledger (id INTEGER PRIMARY KEY, entry TEXT);
 """
 
 
@@ -57,11 +57,14 @@ class Check(unittest.TestCase):
         self.store.commit()
 
     def add_entry(self, number):
-        self.store.execute(
-            "INSERT INTO ledger (kind, jti, authorization_id, token_hash)"
-            " VALUES ('issued', ?, ?, ?)",
-            (f"jti-{number}", f"authorization-{number}", bytes.fromhex(f"{number + 1000:064x}")),
-        )
+        token = base64.urlsafe_b64encode(bytes.fromhex(f"{number + 1000:064x}")).decode()
+        entry = {
+            "kind": "issued",
+            "jti": f"jti-{number}",
+            "authorization": f"authorization-{number}",
+            "token": token.rstrip("="),
+        }
+        self.store.execute("INSERT INTO ledger (entry) VALUES (?)", (json.dumps(entry),))
         self.store.commit()
 
     def change(self, sql):

@@ -335,8 +335,9 @@ static void test_an_emergency_waits_for_nothing_and_is_written_down(void)
     CU_ASSERT_TRUE(comes_to_sign_with(new.text));
 
     (void)snprintf(sql, sizeof(sql),
-                   "SELECT count(*) FROM key_changes WHERE kid = '%s' AND state = 'retired'"
-                   " AND reason = 'a test of haste'",
+                   "SELECT count(*) FROM ledger WHERE entry ->> 'kind' = 'key'"
+                   " AND entry ->> 'kid' = '%s' AND entry ->> 'state' = 'retired'"
+                   " AND entry ->> 'reason' = 'a test of haste'",
                    old.text);
     CU_ASSERT_EQUAL_FATAL(
         sqlite3_open_v2(instance_store_path(fixture.instance), &db, SQLITE_OPEN_READONLY, NULL),

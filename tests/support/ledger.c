@@ -5,13 +5,13 @@
 
 #include <sqlite3.h>
 
+#include "base/base64url.h"
 #include "base/clock.h"
 #include "support/health.h"
 
 enum { BUSY_MS = 5000 };
 
-static int64_t read_number(const struct instance *instance, const char *sql,
-                           const struct digest *digest)
+static int64_t read_number(const struct instance *instance, const char *sql, const char *text)
 {
     sqlite3 *db = NULL;
     sqlite3_stmt *statement = NULL;
@@ -21,9 +21,7 @@ static int64_t read_number(const struct instance *instance, const char *sql,
             == SQLITE_OK
         && sqlite3_busy_timeout(db, BUSY_MS) == SQLITE_OK
         && sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK
-        && (digest == NULL
-            || sqlite3_bind_blob(statement, 1, digest->bytes, sizeof(digest->bytes), SQLITE_STATIC)
-                   == SQLITE_OK)
+        && (text == NULL || sqlite3_bind_text(statement, 1, text, -1, SQLITE_STATIC) == SQLITE_OK)
         && sqlite3_step(statement) == SQLITE_ROW) {
         number = sqlite3_column_int64(statement, 0);
     } else {
@@ -36,17 +34,23 @@ static int64_t read_number(const struct instance *instance, const char *sql,
 
 int64_t ledger_entries(const struct instance *instance)
 {
-    return read_number(instance, "SELECT count(*) FROM ledger WHERE kind = 'issued'", NULL);
+    return read_number(instance, "SELECT count(*) FROM ledger WHERE entry ->> 'kind' = 'issued'",
+                       NULL);
 }
 
 int64_t ledger_entries_of(const struct instance *instance, const struct digest *token)
 {
-    return read_number(instance, "SELECT count(*) FROM ledger WHERE token_hash = $1", token);
+    char text[BASE64URL_LENGTH(sizeof(token->bytes)) + 1] = "";
+
+    (void)base64url_encode(text, token->bytes, sizeof(token->bytes));
+    return read_number(instance, "SELECT count(*) FROM ledger WHERE entry ->> 'token' = $1", text);
 }
 
 int64_t ledger_doubles(const struct instance *instance)
 {
-    return read_number(instance, "SELECT count(*) - count(DISTINCT authorization_id) FROM ledger",
+    return read_number(instance,
+                       "SELECT count(*) - count(DISTINCT entry ->> 'authorization') FROM"
+                       " ledger WHERE entry ->> 'kind' = 'issued'",
                        NULL);
 }
 

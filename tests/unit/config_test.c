@@ -137,8 +137,9 @@ static void add_heading(const char *section)
 /* Loads the least good configuration with one setting changed or added. Returns its line. */
 static int load_with(const char *section, const char *name, const char *value, bool *good_out)
 {
-    static const char *const SECTIONS[] = { "issuer",   "public", "admin", "store", "tokens",
-                                            "metadata", "did",    "trust", "log",   "signer" };
+    static const char *const SECTIONS[] = { "issuer", "public", "admin",    "store",
+                                            "ledger", "tokens", "metadata", "did",
+                                            "trust",  "log",    "signer" };
     int line = 0;
     fixture.length = 0;
     for (size_t i = 0; i < COUNT_OF(SECTIONS); i++) {
@@ -390,6 +391,11 @@ static const struct {
         "pkcs11:token=a?module-path=@20/module.so&pin-source=file:@20/pin%00",
         "pkcs11:token=a?module-path=@20/module.so&pin-source=file:@20/pin&pin-value=7351",
         "pkcs11:token=a b?module-path=@20/module.so&pin-source=file:@20/pin" } },
+    { "ledger", "node", { "", "node-1", "A.b_c" }, { "a/b", "a b", "\xc3\xa4", "a\"" } },
+    { "ledger",
+      "checkpoint_file",
+      { "", "@/node.checkpoint", "/var/lib/issuerd/a" },
+      { "node.checkpoint", "./a" } },
     { "signer",
       "setenv",
       { "SOFTHSM2_CONF=@/softhsm2.conf", "_a1=", "A=b=c ;d" },

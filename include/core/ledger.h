@@ -1,0 +1,100 @@
+/*
+ * The ledger: what this node signed, refused and changed, one entry each, in an append-only Merkle
+ * tree (RFC 6962) of its own. An entry is appended in the transaction that does what it tells of.
+ *
+ * An entry is one JSON object, its members in the order of struct ledger_entry, nothing but ASCII
+ * and UTF-8 as RFC 8259 has it, no white space; it is the leaf's data as it stands. It never holds a
+ * code, a token or a name.
+ *
+ * When the store is older than what this node remembers outside of it (the head file), or what it
+ * committed before, the store was rolled back: nothing is issued until an operator accepts that.
+ *
+ * Threads: ledger_append(), ledger_seal() and ledger_settle() belong to the thread that writes the
+ * store; the others are for any thread.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "store/store.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum ledger_kind {
+    LEDGER_ISSUED,
+    LEDGER_REPLAYED, /* a spent code was redeemed again; jti is the first token's */
+    LEDGER_REVOKED,
+    LEDGER_KEY,       /* a key came to `state` */
+    LEDGER_APPROVED,  /* an operator gave an authorization its code */
+    LEDGER_CANCELLED, /* an operator ended an authorization */
+    LEDGER_STARTED,
+    LEDGER_START_REFUSED,
+    LEDGER_STOPPED,
+    LEDGER_RESTORED, /* the first of a tree: an operator accepted an older store */
+    LEDGER_PRUNED,   /* entries were deleted after their time */
+};
+enum { LEDGER_KINDS = LEDGER_PRUNED + 1 };
+
+const char *ledger_kind_name(enum ledger_kind kind);
+
+/* {"time":1,"kind":"issued","jti":"…","kid":"…","authorization":"…","token":"…","subject":"…",
+ * "expires":2,"state":"…","reason":"…","detail":"…"}; what is NULL or 0 is left out. */
+struct ledger_entry {
+    int64_t time_s;
+    enum ledger_kind kind;
+    const char *jti;
+    const char *kid;
+    const char *authorization_id;
+    const struct digest *token;   /* SHA-256, base64url */
+    const struct digest *subject; /* likewise */
+    int64_t expires_s;
+    const char *state;
+    const char *reason; /* an operator's words */
+    const char *detail; /* the program's */
+};
+
+struct ledger;
+
+struct ledger_options {
+    const char *node;      /* [A-Za-z0-9._-]{1,64} */
+    const char *head_path; /* where the newest size and root are remembered outside the store */
+    int64_t backlog_max;   /* entries that no checkpoint covers, over it nothing is issued; 0: none
+                              are signed, no bound */
+};
+
+/* Finds the node's newest tree, or makes its first at the first append, and compares it with the
+ * head file. Borrows the options. A store that was rolled back is no failure. */
+MUST_CHECK bool ledger_open(const struct ledger_options *options, struct store *store,
+                            struct ledger **ledger_out, struct error *err);
+void ledger_close(struct ledger *ledger);
+
+/* Appends within the transaction. After any failure the transaction is to be rolled back. Fails with
+ * STORE_ROLLED_BACK if the tree is not what it was, or INVALID_REQUEST (a reason that is not UTF-8,
+ * or too long). */
+MUST_CHECK bool ledger_append(struct ledger *ledger, struct store *store,
+                              const struct ledger_entry *entry, struct error *err);
+
+/* Before store_commit(): keeps the tree, if anything was appended. */
+MUST_CHECK bool ledger_seal(struct ledger *ledger, struct store *store, struct error *err);
+
+/* After it: what was appended stands, or is forgotten. */
+void ledger_settle(struct ledger *ledger, bool committed);
+
+/* Whether tokens may be issued now. Fails with LEDGER_STOPPED: rolled back, or too many entries wait
+ * for a checkpoint. */
+MUST_CHECK bool ledger_permits(struct ledger *ledger, struct error *err);
+
+struct ledger_status {
+    int64_t epoch;
+    int64_t size;         /* committed */
+    int64_t checkpointed; /* of these, how many the newest checkpoint covers */
+    bool is_rolled_back;
+    bool permits; /* as ledger_permits() says */
+};
+struct ledger_status ledger_status(struct ledger *ledger);
+
+/* The newest checkpoint that is durable covers so many entries of the tree of `epoch`. */
+void ledger_note_checkpoint(struct ledger *ledger, int64_t epoch, int64_t size);
+
+/* Goes on with the tree that an operator began by accepting a restored store, if there is one. */
+MUST_CHECK bool ledger_look(struct ledger *ledger, struct store *store, struct error *err);
