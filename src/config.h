@@ -84,7 +84,8 @@ struct config {
     int64_t retention_s;
     int64_t max_open_requests;
 
-    char *ledger_node;     /* "": the host's name */
+    char *ledger_node; /* "": the host's name */
+    int64_t ledger_retention_s;
     char *checkpoint_file; /* "": NODE.checkpoint in the state directory */
 
     int64_t token_lifetime_s;

@@ -99,6 +99,10 @@ static const struct config_setting SETTINGS[] = {
       TEXT(PATH_LENGTH_MAX, config_check_path, ""),
       .example = "/var/lib/issuerd/node-1.checkpoint", FIELD(checkpoint_file) },
 
+    { "ledger", "retention_s",
+      "How long entries are kept once a checkpoint covers them; 0: for good.",
+      NUMBER(0, 3650 * DAY_S, "seconds", "0"), FIELD(ledger_retention_s) },
+
     { "tokens", "lifetime_s",
       "From `iat` to `exp` of a token.",
       NUMBER(60, DAY_S, "seconds", "3600"), FIELD(token_lifetime_s) },

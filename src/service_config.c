@@ -78,7 +78,9 @@ static void fill_ledger(struct service_config *out, const struct config *config)
         (void)snprintf(out->head_path, sizeof(out->head_path), "%s/%s.checkpoint", out->state_dir,
                        out->node);
     }
-    out->options.ledger = (struct ledger_options){ .node = out->node, .head_path = out->head_path };
+    out->options.ledger = (struct ledger_options){ .node = out->node,
+                                                   .head_path = out->head_path,
+                                                   .retention_s = config->ledger_retention_s };
 }
 
 bool service_config_fill(struct service_config *out, const struct config *config, struct error *err)

@@ -60,6 +60,7 @@ struct ledger_options {
     const char *head_path; /* where the newest size and root are remembered outside the store */
     int64_t backlog_max;   /* entries that no checkpoint covers, over it nothing is issued; 0: none
                               are signed, no bound */
+    int64_t retention_s;   /* older entries are deleted once a checkpoint covers them; 0: none */
 };
 
 /* Finds the node's newest tree, or makes its first at the first append, and compares it with the
@@ -79,6 +80,19 @@ MUST_CHECK bool ledger_seal(struct ledger *ledger, struct store *store, struct e
 
 /* After it: what was appended stands, or is forgotten. */
 void ledger_settle(struct ledger *ledger, bool committed);
+
+/* Within a transaction: deletes entries of this node's tree that are past their time, the oldest
+ * first, at most `limit`. *more_out: there may be more. When a run of such steps has come to its end it
+ * is entered. Fails with INTERNAL, and deletes nothing, at an entry that was tampered with. */
+MUST_CHECK bool ledger_prune(struct ledger *ledger, struct store *store, int64_t now_s, int limit,
+                             bool *more_out, struct error *err);
+
+/* Within a transaction: an operator accepts that the store was rolled back. The node's next tree begins
+ * with an entry that says what is lost, and whatever is good in the store is cancelled: it may have
+ * been used. Fails with CONFLICT if nothing was rolled back. */
+MUST_CHECK bool ledger_accept_restore(struct ledger *ledger, struct store *store, int64_t now_s,
+                                      const char *reason, int64_t *cancelled_out,
+                                      struct error *err);
 
 /* Whether tokens may be issued now. Fails with LEDGER_STOPPED: rolled back, or too many entries wait
  * for a checkpoint. */

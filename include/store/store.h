@@ -392,5 +392,7 @@ MUST_CHECK bool store_change_key(struct store *store, const struct key_change *c
 /* A write that proves that writes work. */
 MUST_CHECK bool store_heartbeat(struct store *store, int64_t now_s, struct error *err);
 
-/* Deletes at most `limit` rows that nobody needs any more. */
-MUST_CHECK bool store_purge(struct store *store, int64_t now_s, int limit, struct error *err);
+/* Deletes at most `limit` authorizations, and as many revocations, that nobody needs any more.
+ * *more_out: there may be more. */
+MUST_CHECK bool store_purge(struct store *store, int64_t now_s, int limit, bool *more_out,
+                            struct error *err);

@@ -12,8 +12,9 @@ enum {
     IDLE_MS = 1000,
     WRITE_DEADLINE_MS = 1500,
     COMMIT_PATIENCE_S = 3, /* how much longer than its deadline a begun transaction is waited for */
-    PURGE_EVERY_S = 5,
-    PURGE_ROWS = 500,
+    PURGE_EVERY_MS = 5000,
+    PURGE_SOON_MS = 50, /* when there is more to purge: 4,000 rows of a kind in a second */
+    PURGE_ROWS = 200,
     GATHER_FROM = 8, /* signatures still to come that make it worth while to wait for some */
     GATHER_NS = 700000,
     TRIES = 4, /* of a transaction that others take precedence over */
@@ -33,7 +34,7 @@ struct committer {
     /* the thread's own */
     struct job *batch;
     struct job **batch_end;
-    int64_t purged_s;
+    int64_t purge_due_ns;
 };
 
 /* ---- jobs ---- */
@@ -148,13 +149,24 @@ static void take_queued(struct committer *self)
     }
 }
 
+/* In small steps, so that no exchange waits long for one. */
 static bool purge_if_due(struct committer *self, int64_t now_s, struct error *err)
 {
-    if (now_s - self->purged_s < PURGE_EVERY_S) {
+    bool more_rows = false;
+    bool more_entries = false;
+
+    if (monotonic_ns() < self->purge_due_ns) {
         return true;
     }
-    self->purged_s = now_s;
-    return store_purge(self->store, now_s, PURGE_ROWS, err);
+    self->purge_due_ns = monotonic_ns() + PURGE_EVERY_MS * (int64_t)NS_PER_MS;
+    if (!store_purge(self->store, now_s, PURGE_ROWS, &more_rows, err)
+        || !ledger_prune(self->ledger, self->store, now_s, PURGE_ROWS, &more_entries, err)) {
+        return false;
+    }
+    if (more_rows || more_entries) {
+        self->purge_due_ns = monotonic_ns() + PURGE_SOON_MS * (int64_t)NS_PER_MS;
+    }
+    return true;
 }
 
 /* After these the transaction is lost, whatever else was in it. */
@@ -293,16 +305,23 @@ static void gather(struct committer *self)
     }
 }
 
+/* Until the next purge at most. */
+static int idle_ms(const struct committer *self)
+{
+    const int64_t left_ms = (self->purge_due_ns - monotonic_ns()) / NS_PER_MS;
+    return left_ms <= 0 ? 1 : left_ms < IDLE_MS ? (int)left_ms + 1 : IDLE_MS;
+}
+
 static void *committer_run(void *argument)
 {
     struct committer *self = argument;
 
     while (!atomic_load_explicit(&self->stopping, memory_order_relaxed)) {
-        if (signers_collect(self->signers, IDLE_MS, on_signature, self) > 0) {
+        if (signers_collect(self->signers, idle_ms(self), on_signature, self) > 0) {
             gather(self);
         }
         take_queued(self);
-        if (self->batch != NULL || wall_s() - self->purged_s >= PURGE_EVERY_S) {
+        if (self->batch != NULL || monotonic_ns() >= self->purge_due_ns) {
             run_batch(self);
         }
     }

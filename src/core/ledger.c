@@ -15,7 +15,14 @@
 #include "base/memory.h"
 #include "base/text.h"
 
-enum { HEAD_FILE_MAX = 2048 };
+enum { HEAD_FILE_MAX = 2048, PRUNE_EVERY_S = 60 };
+
+/* What is remembered of a tree outside the store. */
+struct head {
+    int64_t epoch;
+    int64_t size;
+    char root[48]; /* base64 */
+};
 
 struct ledger {
     const struct ledger_options *options;
@@ -23,12 +30,15 @@ struct ledger {
     /* the writing thread's own */
     bool is_locked; /* in this transaction, and `tree` is what it has become */
     struct ledger_tree tree;
+    bool is_pruning;     /* a run of steps has begun */
+    int64_t prune_due_s; /* when it is worth while to look again */
 
     pthread_mutex_t lock;
     int64_t epoch;
     struct merkle_edge committed;
     int64_t checkpointed;
     bool is_rolled_back;
+    struct head lost; /* is_rolled_back: what the store should have had */
     _Atomic bool
         permits; /* what follows from these, for the exchange to look at without the lock */
 };
@@ -107,12 +117,6 @@ static bool check_entry(const struct ledger_entry *entry, const struct text *tex
 
 /* ---- the head file ---- */
 
-struct head {
-    int64_t epoch;
-    int64_t size;
-    char root[48]; /* base64 */
-};
-
 static bool read_text(const char *path, char *text, size_t size, bool *is_there_out,
                       struct error *err)
 {
@@ -163,14 +167,19 @@ static bool read_head(const struct ledger_options *options, struct head *head_ou
                 options->head_path, options->node);
 }
 
-static bool has_root(const struct merkle_edge *edge, const char *wanted)
+static struct head head_of(int64_t epoch, const struct merkle_edge *edge)
 {
+    struct head head = { .epoch = epoch, .size = edge->size };
     const struct digest root = merkle_root(edge);
-    char buffer[48];
-    struct text text = text_over(buffer, sizeof(buffer));
+    struct text text = text_over(head.root, sizeof(head.root));
 
     text_add_base64(&text, root.bytes, sizeof(root.bytes));
-    return strcmp(buffer, wanted) == 0;
+    return head;
+}
+
+static bool has_root(const struct merkle_edge *edge, const char *wanted)
+{
+    return strcmp(head_of(0, edge).root, wanted) == 0;
 }
 
 /* ---- the tree as it was committed ---- */
@@ -187,14 +196,17 @@ static void settle_permission(struct ledger *self)
     atomic_store(&self->permits, !self->is_rolled_back && !is_behind(self));
 }
 
-static void report_rollback(const struct ledger *self, const struct ledger_tree *found,
-                            int64_t epoch, int64_t size)
+/* With the lock held. */
+static void note_rollback(struct ledger *self, const struct ledger_tree *found,
+                          const struct head *lost)
 {
+    self->is_rolled_back = true;
+    self->lost = *lost;
     log_event(LOG_LEVEL_ERROR, "ledger.rolled_back",
               "node=%s epoch=%" PRId64 " size=%" PRId64 " known_epoch=%" PRId64
               " known_size=%" PRId64 " effect='no token is issued' hint='a store restored from an "
               "older copy? issuerctl ledger accept-restore'",
-              self->options->node, found->epoch, found->edge.size, epoch, size);
+              self->options->node, found->epoch, found->edge.size, lost->epoch, lost->size);
 }
 
 /* Two edges of one size are equal if their trees are. */
@@ -210,18 +222,17 @@ static bool check_committed(struct ledger *self, struct error *err)
     const struct ledger_tree *found = &self->tree;
 
     pthread_mutex_lock(&self->lock);
-    const int64_t known = self->committed.size;
-    const bool is_older = found->edge.size < known
-                       || (found->edge.size == known && !same_edge(&found->edge, &self->committed));
-    const bool is_news = is_older && !self->is_rolled_back;
-    self->is_rolled_back = self->is_rolled_back || is_older;
+    const struct merkle_edge *known = &self->committed;
+    const bool is_older = found->edge.size < known->size
+                       || (found->edge.size == known->size && !same_edge(&found->edge, known));
+    if (is_older && !self->is_rolled_back) {
+        const struct head lost = head_of(self->epoch, known);
+        note_rollback(self, found, &lost);
+    }
     const bool refused = self->is_rolled_back;
     settle_permission(self);
     pthread_mutex_unlock(&self->lock);
 
-    if (is_news) {
-        report_rollback(self, found, found->epoch, known);
-    }
     return !refused
         || fail(err, ERROR_STORE_ROLLED_BACK,
                 "the store is older than the ledger's last entries: issuerctl ledger "
@@ -282,12 +293,11 @@ static bool adopt_newest(struct ledger *self, struct store *store, struct error 
     self->epoch = tree->epoch;
     self->committed = tree->edge;
     self->checkpointed = checkpointed;
-    self->is_rolled_back = is_older_than(tree, &head);
+    if (is_older_than(tree, &head)) {
+        note_rollback(self, tree, &head);
+    }
     settle_permission(self);
     pthread_mutex_unlock(&self->lock);
-    if (self->is_rolled_back) {
-        report_rollback(self, tree, head.epoch, head.size);
-    }
     return true;
 }
 
@@ -330,14 +340,14 @@ static bool lock_tree(struct ledger *self, struct store *store, struct error *er
     return true;
 }
 
-bool ledger_append(struct ledger *self, struct store *store, const struct ledger_entry *entry,
-                   struct error *err)
+static bool append_locked(struct ledger *self, struct store *store,
+                          const struct ledger_entry *entry, struct error *err)
 {
     char buffer[LEDGER_ENTRY_MAX];
     struct text text = text_over(buffer, sizeof(buffer));
 
     print_entry(&text, entry);
-    if (!check_entry(entry, &text, err) || !lock_tree(self, store, err)) {
+    if (!check_entry(entry, &text, err)) {
         return false;
     }
     const struct ledger_row row = { .tree = self->tree.number,
@@ -352,6 +362,12 @@ bool ledger_append(struct ledger *self, struct store *store, const struct ledger
     return true;
 }
 
+bool ledger_append(struct ledger *self, struct store *store, const struct ledger_entry *entry,
+                   struct error *err)
+{
+    return lock_tree(self, store, err) && append_locked(self, store, entry, err);
+}
+
 bool ledger_seal(struct ledger *self, struct store *store, struct error *err)
 {
     return !self->is_locked || store_keep_tree(store, &self->tree, err);
@@ -361,11 +377,134 @@ void ledger_settle(struct ledger *self, bool committed)
 {
     if (self->is_locked && committed) {
         pthread_mutex_lock(&self->lock);
+        self->is_rolled_back = self->is_rolled_back && self->tree.epoch <= self->epoch;
+        self->epoch = self->tree.epoch;
         self->committed = self->tree.edge;
         settle_permission(self);
         pthread_mutex_unlock(&self->lock);
     }
     self->is_locked = false;
+}
+
+/* ---- prune ---- */
+
+/* What of a tree goes: its edge grows by each entry that is past its time. */
+struct pruning {
+    struct merkle_edge edge;
+    int64_t before_s;
+    int64_t end; /* index: no further */
+};
+
+/* Every entry begins so: print_entry(). */
+static bool read_time(const char *entry, int64_t *time_s_out)
+{
+    static const char beginning[] = "{\"time\":";
+    char *end = NULL;
+
+    if (strncmp(entry, beginning, strlen(beginning)) != 0) {
+        return false;
+    }
+    *time_s_out = strtoll(entry + strlen(beginning), &end, 10);
+    return *end == ',';
+}
+
+static bool take_old(void *context, const struct ledger_row *row, struct error *err)
+{
+    struct pruning *self = context;
+    const struct digest leaf = merkle_leaf(row->entry, strlen(row->entry));
+    int64_t time_s = 0;
+
+    if (!digest_equal(&leaf, &row->leaf) || row->index != self->edge.size
+        || !read_time(row->entry, &time_s)) {
+        return fail(err, ERROR_INTERNAL,
+                    "entry %" PRId64 " of the ledger is not what was appended: issuerctl ledger "
+                    "verify; nothing is deleted",
+                    row->index);
+    }
+    if (time_s >= self->before_s || row->index >= self->end) {
+        return fail(err, ERROR_NOT_FOUND, "no more of them");
+    }
+    merkle_append(&self->edge, &leaf);
+    return true;
+}
+
+static bool note_pruned(struct ledger *self, struct store *store, int64_t now_s, struct error *err)
+{
+    char detail[64];
+    const struct ledger_entry entry = { .time_s = now_s, .kind = LEDGER_PRUNED, .detail = detail };
+
+    (void)snprintf(detail, sizeof(detail), "entries before %" PRId64, self->tree.pruned.size);
+    self->is_pruning = false;
+    return append_locked(self, store, &entry, err);
+}
+
+bool ledger_prune(struct ledger *self, struct store *store, int64_t now_s, int limit,
+                  bool *more_out, struct error *err)
+{
+    const struct ledger_status status = ledger_status(self);
+    struct pruning pruning = { .before_s = now_s - self->options->retention_s,
+                               .end = status.checkpointed };
+
+    *more_out = false;
+    if (self->options->retention_s == 0 || status.is_rolled_back || status.checkpointed == 0
+        || now_s < self->prune_due_s) {
+        return true;
+    }
+    if (!lock_tree(self, store, err)) {
+        return false;
+    }
+    pruning.edge = self->tree.pruned;
+    if (!store_read_entries(store, self->tree.number, pruning.edge.size, limit, take_old, &pruning,
+                            err)
+        && err->code != ERROR_NOT_FOUND) {
+        log_error(LOG_LEVEL_ERROR, "ledger.prune_failed", err, "%s", "");
+        return err->code == ERROR_INTERNAL; /* the others of the transaction are not to blame */
+    }
+    const int64_t count = pruning.edge.size - self->tree.pruned.size;
+    if (count == 0) {
+        self->prune_due_s = now_s + PRUNE_EVERY_S;
+        return !self->is_pruning || note_pruned(self, store, now_s, err);
+    }
+    self->is_pruning = true;
+    self->tree.pruned = pruning.edge;
+    *more_out = count == limit;
+    return store_delete_entries(store, self->tree.number, pruning.edge.size, err);
+}
+
+/* ---- a restored store ---- */
+
+static void print_lost(char *out, size_t size, const char *node, const struct head *found,
+                       const struct head *lost)
+{
+    (void)snprintf(out, size,
+                   "the store has %s/%" PRId64 " of size %" PRId64
+                   " with root %s; lost is %s/%" PRId64 " of size %" PRId64 " with root %s",
+                   node, found->epoch, found->size, found->root, node, lost->epoch, lost->size,
+                   lost->root);
+}
+
+bool ledger_accept_restore(struct ledger *self, struct store *store, int64_t now_s,
+                           const char *reason, int64_t *cancelled_out, struct error *err)
+{
+    char detail[512];
+    const struct ledger_entry entry = {
+        .time_s = now_s, .kind = LEDGER_RESTORED, .reason = reason, .detail = detail
+    };
+
+    if (!self->is_rolled_back) {
+        return fail(err, ERROR_CONFLICT,
+                    "the store is not older than what %s remembers: nothing is to be accepted",
+                    self->options->head_path);
+    }
+    const struct head found = head_of(self->epoch, &self->committed);
+    const int64_t newest = self->lost.epoch > self->epoch ? self->lost.epoch : self->epoch;
+    print_lost(detail, sizeof(detail), self->options->node, &found, &self->lost);
+    if (!store_lock_tree(store, self->options->node, newest + 1, &self->tree, err)) {
+        return false;
+    }
+    self->is_locked = true;
+    return append_locked(self, store, &entry, err)
+        && store_cancel_all(store, now_s, cancelled_out, err);
 }
 
 /* ---- status ---- */

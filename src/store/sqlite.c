@@ -470,13 +470,17 @@ static bool sqlite_heartbeat(struct store *store, int64_t now_s, struct error *e
 }
 
 static bool purge_stage(struct connection *writer, enum statement which, int64_t now_s, int limit,
-                        struct error *err)
+                        int *purged_out, struct error *err)
 {
     scoped(release_statement) sqlite3_stmt *purge = statement_of(writer, which);
 
     bind_number(purge, 1, now_s);
     bind_number(purge, 2, limit);
-    return run(writer, purge, "purge", err);
+    if (!run(writer, purge, "purge", err)) {
+        return false;
+    }
+    *purged_out = sqlite3_changes(writer->db);
+    return true;
 }
 
 /* An operator's tool approves requests too. */
@@ -489,15 +493,23 @@ static bool recount_open(struct sqlite_store *self, struct error *err)
             || read_number(self->writer.db, statements[COUNT_OPEN], &self->open_requests, err));
 }
 
-static bool sqlite_purge(struct store *store, int64_t now_s, int limit, struct error *err)
+static bool sqlite_purge(struct store *store, int64_t now_s, int limit, bool *more_out,
+                         struct error *err)
 {
     struct sqlite_store *self = (struct sqlite_store *)store;
+    int open = 0;
+    int done = 0;
+    int revoked = 0;
 
-    if (!purge_stage(&self->writer, PURGE_OPEN, now_s, limit, err)) {
+    if (!purge_stage(&self->writer, PURGE_OPEN, now_s, limit, &open, err)) {
         return false;
     }
-    const int purged = sqlite3_changes(self->writer.db);
-    self->open_requests -= purged;
-    return recount_open(self, err) && purge_stage(&self->writer, PURGE_REVOKED, now_s, limit, err)
-        && purge_stage(&self->writer, PURGE_DONE, now_s, limit - purged, err);
+    self->open_requests -= open;
+    if (!recount_open(self, err)
+        || !purge_stage(&self->writer, PURGE_DONE, now_s, limit - open, &done, err)
+        || !purge_stage(&self->writer, PURGE_REVOKED, now_s, limit, &revoked, err)) {
+        return false;
+    }
+    *more_out = open + done == limit || revoked == limit;
+    return true;
 }

@@ -330,7 +330,7 @@ bool store_heartbeat(struct store *store, int64_t now_s, struct error *err)
     return store->driver->heartbeat(store, now_s, err);
 }
 
-bool store_purge(struct store *store, int64_t now_s, int limit, struct error *err)
+bool store_purge(struct store *store, int64_t now_s, int limit, bool *more_out, struct error *err)
 {
-    return store->driver->purge(store, now_s, limit, err);
+    return store->driver->purge(store, now_s, limit, more_out, err);
 }

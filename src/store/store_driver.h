@@ -82,7 +82,7 @@ typedef MUST_CHECK bool store_change_key_fn(struct store *store, const struct ke
                                             struct error *err);
 typedef MUST_CHECK bool store_heartbeat_fn(struct store *store, int64_t now_s, struct error *err);
 typedef MUST_CHECK bool store_purge_fn(struct store *store, int64_t now_s, int limit,
-                                       struct error *err);
+                                       bool *more_out, struct error *err);
 
 struct store_driver {
     const char *scheme; /* "sqlite" */

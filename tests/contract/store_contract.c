@@ -32,6 +32,7 @@ static struct {
     struct store *store;
     struct error err;
     bool opened;
+    bool more;   /* what a purge said */
     bool is_new; /* what add_key() and revoke_token() were told */
 } fixture;
 
@@ -492,10 +493,12 @@ static void test_a_presentation_is_remembered_while_it_could_be_used(void)
     fixture.options.retention_s = 0;
     CU_ASSERT_TRUE_FATAL(reopen_store());
     CU_ASSERT_TRUE_FATAL(begin() && create(1) && create(2) && validate(1, 7, 5) && commit());
-    CU_ASSERT_TRUE_FATAL(begin() && store_purge(fixture.store, NOW_S + 299, 100, &fixture.err));
+    CU_ASSERT_TRUE_FATAL(
+        begin() && store_purge(fixture.store, NOW_S + 299, 100, &fixture.more, &fixture.err));
     CU_ASSERT_FALSE(validate(2, 7, 5));
     CU_ASSERT_EQUAL(fixture.err.code, ERROR_PRESENTATION);
-    CU_ASSERT_TRUE_FATAL(store_purge(fixture.store, NOW_S + 300, 100, &fixture.err) && commit());
+    CU_ASSERT_TRUE_FATAL(store_purge(fixture.store, NOW_S + 300, 100, &fixture.more, &fixture.err)
+                         && commit());
     CU_ASSERT_EQUAL(store_fixture_authorizations(), 1);
 }
 
@@ -961,7 +964,8 @@ static void test_the_bound_holds_across_reopening(void)
 
 static bool purge(int64_t now_s, int limit)
 {
-    return begin() && store_purge(fixture.store, now_s, limit, &fixture.err) && commit();
+    return begin() && store_purge(fixture.store, now_s, limit, &fixture.more, &fixture.err)
+        && commit();
 }
 
 static void test_expired_requests_are_purged_in_steps_and_make_room(void)
@@ -972,7 +976,9 @@ static void test_expired_requests_are_purged_in_steps_and_make_room(void)
     CU_ASSERT_TRUE_FATAL(commit());
     CU_ASSERT_TRUE(purge(NOW_S + REQUEST_LIFE_S - 1, 100));
     CU_ASSERT_EQUAL(store_fixture_authorizations(), OPEN_MAX);
+    CU_ASSERT_FALSE(fixture.more);
     CU_ASSERT_TRUE(purge(NOW_S + REQUEST_LIFE_S, 3));
+    CU_ASSERT_TRUE(fixture.more);
     CU_ASSERT_EQUAL(store_fixture_authorizations(), OPEN_MAX - 3);
     CU_ASSERT_TRUE_FATAL(begin());
     CU_ASSERT_EQUAL(fill(100), 3);
@@ -1046,7 +1052,8 @@ static void test_a_purge_that_is_rolled_back_makes_no_room(void)
     CU_ASSERT_TRUE_FATAL(begin());
     CU_ASSERT_EQUAL(fill(1), OPEN_MAX);
     CU_ASSERT_TRUE_FATAL(commit() && begin());
-    CU_ASSERT_TRUE(store_purge(fixture.store, NOW_S + REQUEST_LIFE_S, 100, &fixture.err));
+    CU_ASSERT_TRUE(
+        store_purge(fixture.store, NOW_S + REQUEST_LIFE_S, 100, &fixture.more, &fixture.err));
     store_rollback(fixture.store);
     CU_ASSERT_TRUE_FATAL(begin());
     CU_ASSERT_EQUAL(fill(100), 0);
@@ -1442,7 +1449,8 @@ static void test_a_token_is_revoked_once_and_listed_until_it_expires(void)
     CU_ASSERT_TRUE_FATAL(store_list_revoked(fixture.store, NOW_S + 10, 9, &list, &fixture.err));
     CU_ASSERT_EQUAL_FATAL(list.count, 1);
     CU_ASSERT_STRING_EQUAL(list.jtis[0], "late");
-    CU_ASSERT_TRUE(begin() && store_purge(fixture.store, NOW_S + 30, 9, &fixture.err) && commit());
+    CU_ASSERT_TRUE(begin() && store_purge(fixture.store, NOW_S + 30, 9, &fixture.more, &fixture.err)
+                   && commit());
     CU_ASSERT_TRUE(revoke_token("soon", NOW_S + 10, NOW_S));
     CU_ASSERT_TRUE(fixture.is_new);
 }
