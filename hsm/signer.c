@@ -161,6 +161,11 @@ bool signer_is_stuck(struct signer *self, int64_t now_ns)
 
 /* ---- submit ---- */
 
+static bool is_for_tokens(const struct signer *self)
+{
+    return self->options->purpose == SIGNER_TOKENS;
+}
+
 static bool send_request(struct signer *self, const struct iovec *parts, size_t count)
 {
     const struct msghdr message = { .msg_iov = (struct iovec *)parts, .msg_iovlen = count };
@@ -174,7 +179,8 @@ bool signers_choose(struct signers *self, size_t *index_out, const struct signer
 
     for (size_t i = 0; i < self->count; i++) {
         struct signer *signer = &self->signers[i];
-        if (!atomic_load_explicit(&signer->permitted, memory_order_relaxed)
+        if (!is_for_tokens(signer)
+            || !atomic_load_explicit(&signer->permitted, memory_order_relaxed)
             || atomic_load_explicit(&signer->state, memory_order_acquire) != SIGNER_UP) {
             continue;
         }
@@ -386,6 +392,7 @@ struct signer_status signers_status(struct signers *self, size_t index)
     struct signer *signer = &self->signers[index];
     return (struct signer_status){
         .name = signer->options->name,
+        .purpose = signer->options->purpose,
         .state = atomic_load(&signer->state),
         .key = atomic_load(&signer->has_key) ? &signer->key : NULL,
         .in_flight = atomic_load(&signer->in_flight),
@@ -490,14 +497,34 @@ static void await_first_result(struct signer *self, int64_t until_ns)
     pthread_mutex_unlock(&self->lock);
 }
 
+/* Whoever holds the audit key's signature for a checkpoint must not hold one for a token. */
+static bool check_purposes(const struct signers *self, struct error *err)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            const struct signer *a = &self->signers[i];
+            const struct signer *b = &self->signers[j];
+            if (a->options->purpose != b->options->purpose && atomic_load(&a->has_key)
+                && atomic_load(&b->has_key) && strcmp(a->key.kid, b->key.kid) == 0) {
+                return fail(err, ERROR_CONFIG,
+                            "signers %s and %s have one key: the ledger's must have its own",
+                            b->options->name, a->options->name);
+            }
+        }
+    }
+    return true;
+}
+
 /* A key that is not there is the operator's to mend before the start, unless another signer has
- * one: then issuerd does without, and says so. */
+ * one: then issuerd does without, and says so. It does without the ledger's in any case. */
 static bool check_first_results(struct signers *self, struct error *err)
 {
     bool any_up = false;
 
     for (size_t i = 0; i < self->count; i++) {
-        any_up = any_up || atomic_load(&self->signers[i].state) == SIGNER_UP;
+        any_up = any_up
+              || (is_for_tokens(&self->signers[i])
+                  && atomic_load(&self->signers[i].state) == SIGNER_UP);
     }
     for (size_t i = 0; i < self->count; i++) {
         struct signer *signer = &self->signers[i];
@@ -505,12 +532,12 @@ static bool check_first_results(struct signers *self, struct error *err)
         const struct error first = signer->first_error;
         pthread_mutex_unlock(&signer->lock);
         if (first.code == ERROR_CONFIG || first.code == ERROR_KEY_POLICY
-            || (first.code == ERROR_KEY_NOT_FOUND && !any_up)) {
+            || (first.code == ERROR_KEY_NOT_FOUND && !any_up && is_for_tokens(signer))) {
             *err = first;
             return false;
         }
     }
-    return true;
+    return check_purposes(self, err);
 }
 
 bool signers_start(const struct signers_options *options, struct signers **signers_out,

@@ -25,6 +25,7 @@
 #include "base/text.h"
 #include "hsm/key_provider.h"
 #include "hsm/lint.h"
+#include "hsm/lint_checkpoint.h"
 #include "hsm/wire.h"
 #include "jose/claims.h"
 #include "jose/jwk.h"
@@ -33,6 +34,7 @@ static struct wire_launch launch;
 static struct device_key *key;
 static struct signer_key identity;
 static struct lint_policy policy;
+static struct checkpoint_policy checkpoint_policy;
 static struct jws_verifier *own_verifier; /* the workers' are clones of it */
 
 /* ---- one signature ---- */
@@ -75,6 +77,13 @@ static size_t self_test_input(char out[static 64])
     return (size_t)snprintf(out, 64, "issuerd self-test %016llx", (unsigned long long)random);
 }
 
+static bool lint(const char *input, size_t length, struct error *err)
+{
+    return launch.purpose == SIGNER_CHECKPOINTS
+             ? lint_checkpoint(&checkpoint_policy, input, length, err)
+             : lint_access_token(&policy, input, length, wall_s(), err);
+}
+
 static bool make_answer(unsigned worker, struct jws_verifier *verifier,
                         const struct wire_request *request, struct wire_answer *answer,
                         struct error *err)
@@ -91,7 +100,7 @@ static bool make_answer(unsigned worker, struct jws_verifier *verifier,
     if (request->kind == WIRE_SELF_TEST) {
         length = self_test_input(self_test);
         input = self_test;
-    } else if (!lint_access_token(&policy, input, length, wall_s(), err)) {
+    } else if (!lint(input, length, err)) {
         log_error(LOG_LEVEL_ERROR, "signer.refused", err, "signer=%s", launch.name);
         answer->status = WIRE_REFUSED;
         return true;
@@ -165,18 +174,35 @@ static void ignore_signals(void)
     }
 }
 
-static bool describe(struct error *err)
+/* A checkpoint is a signed note, and those know these two (C2SP signed-note). */
+static bool check_purpose(enum jose_algorithm algorithm, struct error *err)
+{
+    return launch.purpose != SIGNER_CHECKPOINTS || algorithm == JOSE_ALGORITHM_NONE
+        || algorithm == JOSE_ES256 || algorithm == JOSE_ED25519
+        || fail(err, ERROR_KEY_POLICY, "%s: the ledger's key must be an ES256 or Ed25519 one",
+                jose_algorithm_name(algorithm));
+}
+
+/* The one header of the tokens that the key may sign. */
+static bool make_header(const char *kid)
 {
     char json[sizeof(identity.header)];
     struct text header = text_over(json, sizeof(json));
     struct text encoded = text_over(identity.header, sizeof(identity.header));
+
+    access_token_header(&header, jose_algorithm_name(key->algorithm), kid);
+    text_add_base64url(&encoded, json, header.length);
+    return !header.overflowed && !encoded.overflowed;
+}
+
+static bool describe(struct error *err)
+{
     struct jwk jwk;
 
-    if (!jwk_from_key(key->public_key, key->algorithm, &jwk, err)) {
+    if (!check_purpose(key->algorithm, err)
+        || !jwk_from_key(key->public_key, key->algorithm, &jwk, err)) {
         return error_context(err, "%s", key->description);
     }
-    access_token_header(&header, jose_algorithm_name(key->algorithm), jwk.kid);
-    text_add_base64url(&encoded, json, header.length);
     (void)snprintf(identity.algorithm, sizeof(identity.algorithm), "%s",
                    jose_algorithm_name(key->algorithm));
     (void)snprintf(identity.kid, sizeof(identity.kid), "%s", jwk.kid);
@@ -188,7 +214,8 @@ static bool describe(struct error *err)
                                    .issuer = launch.issuer,
                                    .audience = launch.audience,
                                    .lifetime_max_s = launch.lifetime_max_s };
-    return !header.overflowed && !encoded.overflowed;
+    checkpoint_policy_init(&checkpoint_policy, launch.issuer);
+    return launch.purpose == SIGNER_CHECKPOINTS || make_header(jwk.kid);
 }
 
 /* Each session proves itself before it counts; by OpenSSL's own verification, before the verifier
@@ -253,7 +280,8 @@ static bool run_mode(const struct key_options *options, struct error *err)
             return fail(err, ERROR_CONFIG, "%s: devices do not generate keys here",
                         provider->scheme);
         }
-        if (!provider->generate(options, &ceremony, err)) {
+        if (!check_purpose(options->algorithm, err)
+            || !provider->generate(options, &ceremony, err)) {
             return false;
         }
     }

@@ -145,6 +145,7 @@ static void launch_fill(struct wire_launch *launch, enum wire_mode mode,
     launch->size = sizeof(*launch);
     launch->mode = mode;
     launch->sessions = options->sessions;
+    launch->purpose = options->purpose;
     launch->session_copy = options->session_copy;
     launch->development = all->development;
     launch->lifetime_max_s = all->lifetime_max_s;

@@ -29,6 +29,7 @@ struct wire_launch {
     uint32_t size; /* sizeof(struct wire_launch): two builds that differ notice */
     uint32_t mode; /* enum wire_mode */
     uint32_t sessions;
+    uint32_t purpose; /* enum signer_purpose */
     uint32_t session_copy;
     uint32_t development;
     uint32_t rsa_bits;

@@ -5,7 +5,7 @@
  *
  * A key that a device shows for the first time is entered as generated; as active if the keyring is
  * empty, since nobody can hold an older JWK Set then. A key that its device no longer has stays
- * published, for the tokens that it signed.
+ * published, for the tokens that it signed. The ledger's audit key is none of the keyring's.
  */
 #pragma once
 

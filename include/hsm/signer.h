@@ -16,8 +16,15 @@
 
 enum { SIGNING_INPUT_MAX = 3072, SIGNERS_MAX = 8 };
 
+/* A key signs one kind of thing, as its signer sees to. */
+enum signer_purpose {
+    SIGNER_TOKENS,
+    SIGNER_CHECKPOINTS, /* of the ledger: with an audit key, ES256 or Ed25519 */
+};
+
 struct signer_options {
     const char *name;
+    enum signer_purpose purpose;
     const char *uri;
     const char *algorithm;     /* JOSE name, or "" for what the key's type suggests */
     const char *const *setenv; /* "NAME=value" for the child alone */
@@ -52,7 +59,7 @@ struct signer_key {
     char algorithm[8];
     char kid[48];
     char jwk[1024];        /* the public key as a JWK, one JSON object */
-    char header[160];      /* the one JOSE header that the signer signs, base64url */
+    char header[160];      /* the one JOSE header that the signer signs, base64url; "": none */
     char description[160]; /* token, serial, object: for people */
     char device[200];      /* who made it, model, serial, versions; "": a file */
     char attributes[400];  /* what the device says of the key; "": a file */
@@ -62,13 +69,14 @@ enum signer_state { SIGNER_DOWN, SIGNER_UP, SIGNER_LOCKED };
 
 struct signer_status {
     const char *name;
+    enum signer_purpose purpose;
     enum signer_state state;
     const struct signer_key *key; /* NULL until the first start */
     unsigned in_flight;
     unsigned queue;
     bool permitted; /* to sign tokens */
     uint64_t restarts;
-    uint64_t signatures;       /* made for tokens */
+    uint64_t signatures;       /* made, self-tests apart */
     uint64_t wrong_signatures; /* made by the device, not verified by its public key, thrown away */
     int64_t self_test_ns;      /* monotonic time of the last verified self-test; 0: none */
 };
@@ -77,7 +85,7 @@ struct signers;
 
 /* Starts every signer and waits until each is up or has failed once. Options are borrowed for the
  * life of *signers_out. Fails with the first CONFIG or KEY_POLICY error, and with KEY_NOT_FOUND
- * if no signer is up. A device that is not there, or a refused PIN, is no failure: the signer is DOWN (tried again, at most 5 s
+ * if no signer for tokens is up. A device that is not there, or a refused PIN, is no failure: the signer is DOWN (tried again, at most 5 s
  * apart) or LOCKED (until the PIN source changes), and the log says so. */
 MUST_CHECK bool signers_start(const struct signers_options *options, struct signers **signers_out,
                               struct error *err);
@@ -85,7 +93,7 @@ MUST_CHECK bool signers_start(const struct signers_options *options, struct sign
 /* Fails what is in flight, ends the children, frees. No other thread may be inside. */
 void signers_stop(struct signers *signers);
 
-/* Whether signer `index` may sign tokens; at first none may. Its self-tests go on without. */
+/* Whether signer `index`, one for tokens, may sign them; at first none may. Its self-tests go on without. */
 void signers_permit(struct signers *signers, size_t index, bool permitted);
 
 /* The signer to use now: the first that is permitted, up and not full. A queue that one more would
@@ -95,7 +103,7 @@ void signers_permit(struct signers *signers, size_t index, bool permitted);
 MUST_CHECK bool signers_choose(struct signers *signers, size_t *index_out,
                                const struct signer_key **key_out, struct error *err);
 
-/* Sends the whole signing input (RFC 7515 5.1) to signer `index`. `tag` comes back with the
+/* Sends the whole signing input (RFC 7515 5.1), or a checkpoint's body, to signer `index`. `tag` comes back with the
  * result. `deadline_ns` is monotonic: a signature not begun by then, or within queue_ms, is not
  * made. Does not block. Fails as signers_choose() does; then there is no result. */
 MUST_CHECK bool signers_submit(struct signers *signers, size_t index, const char *input,

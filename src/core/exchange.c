@@ -253,8 +253,9 @@ static int64_t longest_deadline_ms(const struct service *service)
 {
     int64_t longest_ms = 0;
     for (size_t i = 0; i < service->options->signers.count; i++) {
-        const int64_t deadline_ms = service->options->signers.signers[i].deadline_ms;
-        longest_ms = deadline_ms > longest_ms ? deadline_ms : longest_ms;
+        const struct signer_options *signer = &service->options->signers.signers[i];
+        const bool is_longer = signer->purpose == SIGNER_TOKENS && signer->deadline_ms > longest_ms;
+        longest_ms = is_longer ? signer->deadline_ms : longest_ms;
     }
     return longest_ms;
 }

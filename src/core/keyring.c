@@ -153,7 +153,8 @@ static bool enter_new_keys(struct keyring *self, const struct key_list *list, in
 
     for (size_t i = 0; i < signers_count(self->signers); i++) {
         const struct signer_status signer = signers_status(self->signers, i);
-        if (signer.key == NULL || find_key(list, signer.key->kid) != NULL) {
+        if (signer.purpose != SIGNER_TOKENS || signer.key == NULL
+            || find_key(list, signer.key->kid) != NULL) {
             continue;
         }
         if (!enter_key(self, &signer, state, now_s, err)) {
@@ -212,6 +213,9 @@ static const char *absence_of(struct keyring *self, const struct stored_key *key
 
     for (size_t i = 0; i < signers_count(self->signers); i++) {
         const struct signer_status signer = signers_status(self->signers, i);
+        if (signer.purpose != SIGNER_TOKENS) {
+            continue;
+        }
         if (signer.key != NULL && strcmp(signer.key->kid, key->kid) == 0) {
             return NULL;
         }
@@ -267,7 +271,8 @@ static void permit_signers(struct keyring *self, const struct key_list *list)
     for (size_t i = 0; i < signers_count(self->signers); i++) {
         const struct signer_status signer = signers_status(self->signers, i);
         const struct stored_key *key = signer.key != NULL ? find_key(list, signer.key->kid) : NULL;
-        const bool permitted = key != NULL && key->state == KEY_ACTIVE;
+        const bool permitted =
+            signer.purpose == SIGNER_TOKENS && key != NULL && key->state == KEY_ACTIVE;
         signers_permit(self->signers, i, permitted);
         any_permitted = any_permitted || permitted;
     }
