@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "jose/claims.h"
 #include "support/run.h"
+#include "support/uri.h"
 #include "support/verify.h"
 
 #define ISSUER "https://issuer.example"
@@ -29,7 +30,7 @@ enum { TOKENS, CHECKPOINTS, SIGNERS, DEADLINE_S = 20 };
 
 static struct {
     EVP_PKEY *keys[SIGNERS];
-    char uris[SIGNERS][600];
+    char uris[SIGNERS][1200];
     struct signer_options options[SIGNERS];
     struct signers_options all;
     struct signers *signers;
@@ -253,6 +254,24 @@ static void test_no_audit_key_is_no_failure(void)
     CU_ASSERT_EQUAL(signers_status(fixture.signers, TOKENS).state, SIGNER_UP);
 }
 
+/* A TPM that may come back: issuerd waits for it, the audit key or not. */
+static void test_no_audit_key_is_no_failure_while_the_other_device_is_down(void)
+{
+    char path[512];
+
+    (void)snprintf(path, sizeof(path), "%s/auth", getenv("TEST_DIR"));
+    FILE *file = fopen(path, "we");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    (void)fputs("71942", file);
+    (void)fclose(file);
+    (void)snprintf(fixture.uris[TOKENS], sizeof(fixture.uris[TOKENS]),
+                   "tpm:handle=0x81000001?tcti=swtpm:host=127.0.0.1,port=1&pin-source=file:%s",
+                   uri_path(path).text);
+    use_key(CHECKPOINTS, "none.pem", NULL);
+    CU_ASSERT_TRUE_FATAL(start());
+    CU_ASSERT_EQUAL(signers_status(fixture.signers, TOKENS).state, SIGNER_DOWN);
+}
+
 static void test_an_audit_key_of_another_algorithm_is_refused(void)
 {
     use_key(CHECKPOINTS, "audit.pem", EVP_EC_gen("P-384"));
@@ -281,6 +300,8 @@ int main(void)
         { "no key for tokens is a failure, whoever has the audit key",
           test_no_key_for_tokens_is_a_failure_whoever_has_the_audit_key },
         { "no audit key is no failure", test_no_audit_key_is_no_failure },
+        { "no audit key is no failure while the other device is down",
+          test_no_audit_key_is_no_failure_while_the_other_device_is_down },
         { "an audit key of another algorithm is refused",
           test_an_audit_key_of_another_algorithm_is_refused },
         { "one key for both is refused", test_one_key_for_both_is_refused },

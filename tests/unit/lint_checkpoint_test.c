@@ -76,6 +76,7 @@ static void test_another_origin_is_refused(void)
 {
     static const char *const origins[] = {
         "",
+        "/ledger/node-1/1",
         "other.example/ledger/node-1/1",
         "https://issuer.example/ledger/node-1/1",
         "issuer.example.org/ledger/node-1/1",
