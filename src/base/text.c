@@ -51,15 +51,16 @@ void text_add_base64url(struct text *text, const void *bytes, size_t length)
 
 void text_add_base64(struct text *text, const void *bytes, size_t length)
 {
-    static const char padding[3][3] = { "", "==", "=" };
-    const size_t start = text->length;
+    const size_t padding = (3 - length % 3) % 3;
 
-    text_add_base64url(text, bytes, length);
-    for (size_t i = start; i < text->length; i++) {
-        char *at = &text->start[i];
-        *at = *at == '-' ? '+' : *at == '_' ? '/' : *at;
+    if (has_room(text, BASE64URL_LENGTH(length) + padding)) {
+        char *at = text->start + text->length;
+        text_add_base64url(text, bytes, length);
+        for (; *at != '\0'; at++) {
+            *at = *at == '-' ? '+' : *at == '_' ? '/' : *at;
+        }
+        text_add_bytes(text, "==", padding);
     }
-    text_add(text, padding[length % 3]);
 }
 
 void text_add_json_string(struct text *text, const char *value)

@@ -63,6 +63,48 @@ static void test_base64url_that_does_not_fit_is_left_out(void)
     CU_ASSERT_STRING_EQUAL(buffer, "");
 }
 
+static const char *base64(const char *bytes)
+{
+    static char buffer[16];
+    struct text text = text_over(buffer, sizeof(buffer));
+    text_add_base64(&text, bytes, strlen(bytes));
+    CU_ASSERT_FALSE(text.overflowed);
+    return buffer;
+}
+
+/* The vectors of RFC 4648 10, and the two characters that base64url has not. */
+static void test_base64_is_padded(void)
+{
+    CU_ASSERT_STRING_EQUAL(base64(""), "");
+    CU_ASSERT_STRING_EQUAL(base64("f"), "Zg==");
+    CU_ASSERT_STRING_EQUAL(base64("fo"), "Zm8=");
+    CU_ASSERT_STRING_EQUAL(base64("foo"), "Zm9v");
+    CU_ASSERT_STRING_EQUAL(base64("foob"), "Zm9vYg==");
+    CU_ASSERT_STRING_EQUAL(base64("fooba"), "Zm9vYmE=");
+    CU_ASSERT_STRING_EQUAL(base64("foobar"), "Zm9vYmFy");
+    CU_ASSERT_STRING_EQUAL(base64("\xfb\xff\xbe"), "+/++");
+}
+
+static void test_base64_follows_what_was_there_and_changes_none_of_it(void)
+{
+    char buffer[16];
+    struct text text = text_over(buffer, sizeof(buffer));
+
+    text_add(&text, "a-b_c ");
+    text_add_base64(&text, "\xff\xff", 2);
+    CU_ASSERT_STRING_EQUAL(buffer, "a-b_c //8=");
+}
+
+static void test_base64_that_does_not_fit_is_left_out(void)
+{
+    char buffer[8];
+    struct text text = text_over(buffer, sizeof(buffer));
+
+    text_add_base64(&text, "foob", 4);
+    CU_ASSERT_TRUE(text.overflowed);
+    CU_ASSERT_STRING_EQUAL(buffer, "");
+}
+
 static const char *json_string(const char *value)
 {
     static char buffer[512];
@@ -99,6 +141,10 @@ int main(void)
         { "nothing is added behind a piece left out",
           test_nothing_is_added_behind_a_piece_left_out },
         { "base64url that does not fit is left out", test_base64url_that_does_not_fit_is_left_out },
+        { "base64 is padded", test_base64_is_padded },
+        { "base64 follows what was there, and changes none of it",
+          test_base64_follows_what_was_there_and_changes_none_of_it },
+        { "base64 that does not fit is left out", test_base64_that_does_not_fit_is_left_out },
         { "JSON strings are escaped", test_json_strings_are_escaped },
         { "every control byte is escaped", test_every_control_byte_is_escaped },
         CU_TEST_INFO_NULL,
