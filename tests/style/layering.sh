@@ -45,8 +45,9 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
         # Which files may include a foreign library: its headers, then its hosts.
         evidence = "^src/ctl/evidence[.]c$"
         wallet = "^src/ctl/wallet[.]c$"
+        auditor = "^src/ctl/audit_key[.]c$"
         guest["^openssl/"]          = "^src/base/(digest|error|secret)[.]c$|/(jose|vc)/|^hsm/|" \
-            evidence "|" wallet "|^src/ctl/wallet_key[.][ch]$"
+            evidence "|" wallet "|" auditor "|^src/ctl/wallet_key[.][ch]$"
         guest["^cjson/|^cJSON[.]h"] = "/(jose|vc|http)/|^hsm/lint[.]c$|" evidence "|" wallet
         guest["^microhttpd"]        = "^src/http/"
         guest["^sqlite3"]           = "^src/store/sqlite"
