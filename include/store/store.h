@@ -38,6 +38,7 @@ struct store_options {
     int64_t max_open_requests; /* requests neither approved nor expired: over it OVERLOADED */
     int64_t retention_s;       /* how long an approved request is kept after its code expired */
     bool must_exist;           /* make no new one: fail with NOT_FOUND */
+    bool read_only; /* and migrate and write nothing: it is read as it was when it was opened */
 };
 
 /* Opens, creates or migrates the store. Fails with ERROR_CONFIG for a URL of no known scheme and
@@ -245,6 +246,43 @@ MUST_CHECK bool store_list_checkpoints(struct store *store, int64_t tree, int64_
 /* The largest of the tree. Fails with NOT_FOUND. Any thread. */
 MUST_CHECK bool store_last_checkpoint(struct store *store, int64_t tree,
                                       struct stored_checkpoint *checkpoint_out, struct error *err);
+
+/* ---- the ledger for an auditor, who believes nothing of it ---- */
+
+enum ledger_table {
+    LEDGER_TREES,       /* number, node, epoch, size, edge, pruned, pruned_edge; by number */
+    LEDGER_ENTRIES,     /* id, jti, leaf, entry; by id: the tree's number * 2^40 + the index */
+    LEDGER_CHECKPOINTS, /* tree, size, time_s, note, jwk; by tree and size */
+};
+
+enum { RAW_COLUMNS_MAX = 7 };
+
+enum raw_type { RAW_NULL, RAW_NUMBER, RAW_TEXT, RAW_BYTES, RAW_OTHER };
+
+/* A column as it is, whatever should be there. */
+struct raw_value {
+    enum raw_type type;
+    int64_t number;
+    const char *bytes; /* of a text, which a NUL follows, and of RAW_BYTES; else NULL */
+    size_t length;
+};
+
+/* What to read of a table: rows from these first columns on, or behind them. */
+struct raw_range {
+    enum ledger_table table;
+    int64_t first;      /* number or id from which on; the tree of a checkpoint */
+    int64_t first_size; /* of checkpoints: those of this size, and of the tree `first`, or over */
+    int64_t last;       /* of entries: the last id */
+    int limit;
+};
+
+/* The row is borrowed. False ends the reading, with the error that the function sets. */
+typedef MUST_CHECK bool store_raw_fn(void *context, const struct raw_value *row, struct error *err);
+
+/* Hands over the rows in order. The store was opened `read_only`; the function may not ask it for
+ * anything else. */
+MUST_CHECK bool store_read_raw(struct store *store, const struct raw_range *range,
+                               store_raw_fn *take_row, void *context, struct error *err);
 
 /* ---- revoked tokens ---- */
 

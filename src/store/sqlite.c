@@ -7,14 +7,17 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 
 enum {
     BUSY_TIMEOUT_MS = 1000, /* another process, an operator's tool say, holds the lock */
@@ -144,6 +147,7 @@ const struct store_driver sqlite_driver = {
     .add_checkpoint = sqlite_add_checkpoint,
     .list_checkpoints = sqlite_list_checkpoints,
     .last_checkpoint = sqlite_last_checkpoint,
+    .read_raw = sqlite_read_raw,
     .revoke_token = sqlite_revoke_token,
     .list_revoked = sqlite_list_revoked,
     .cancel_all = sqlite_cancel_all,
@@ -250,13 +254,13 @@ struct reader *lock_reader(struct sqlite_store *self)
 {
     const unsigned first = atomic_fetch_add_explicit(&self->next_reader, 1, memory_order_relaxed);
 
-    for (unsigned i = 0; i < READERS; i++) {
-        struct reader *reader = &self->readers[(first + i) % READERS];
+    for (unsigned i = 0; i < self->reader_count; i++) {
+        struct reader *reader = &self->readers[(first + i) % self->reader_count];
         if (pthread_mutex_trylock(&reader->lock) == 0) {
             return reader;
         }
     }
-    struct reader *reader = &self->readers[first % READERS];
+    struct reader *reader = &self->readers[first % self->reader_count];
     pthread_mutex_lock(&reader->lock);
     return reader;
 }
@@ -338,6 +342,7 @@ static bool writer_open(struct sqlite_store *self, struct error *err)
 
 static bool readers_open(struct sqlite_store *self, struct error *err)
 {
+    self->reader_count = READERS;
     for (size_t i = 0; i < READERS; i++) {
         struct connection *connection = &self->readers[i].connection;
         if (!connection_open(self->path, connection, err) || !connection_prepare(connection, err)) {
@@ -347,7 +352,87 @@ static bool readers_open(struct sqlite_store *self, struct error *err)
     return true;
 }
 
+/* ---- reading only ---- */
+
+static void print_uri(const char *path, bool is_immutable, struct text *uri)
+{
+    text_add(uri, "file:");
+    for (; *path != '\0'; path++) {
+        char escaped[4] = { *path };
+        if (strchr("%?#", *path) != NULL) {
+            (void)snprintf(escaped, sizeof(escaped), "%%%02X", (unsigned char)*path);
+        }
+        text_add(uri, escaped);
+    }
+    text_add(uri, is_immutable ? "?mode=ro&immutable=1" : "?mode=ro");
+}
+
+static bool is_beside(const char *path, const char *suffix, bool *is_empty_out)
+{
+    char beside[PATH_MAX];
+    struct stat status;
+
+    (void)snprintf(beside, sizeof(beside), "%s%s", path, suffix);
+    const bool is_there = stat(beside, &status) == 0;
+    *is_empty_out = !is_there || status.st_size == 0;
+    return is_there;
+}
+
+static bool snapshot_begin(const char *path, bool is_immutable, struct connection *connection,
+                           struct error *err)
+{
+    static const char settings[] = "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; BEGIN";
+    const int64_t newest = COUNT_OF(migrations);
+    int64_t version = 0;
+    char buffer[4 * PATH_MAX];
+    struct text uri = text_over(buffer, sizeof(buffer));
+
+    print_uri(path, is_immutable, &uri);
+    *connection = (struct connection){ .db = NULL };
+    if (sqlite3_open_v2(buffer, &connection->db,
+                        SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL)
+            != SQLITE_OK
+        || sqlite3_busy_timeout(connection->db, BUSY_TIMEOUT_MS) != SQLITE_OK
+        || sqlite3_exec(connection->db, settings, NULL, NULL, NULL) != SQLITE_OK) {
+        return fail_sqlite(err, connection->db, "open the database to read it");
+    }
+    if (!read_number(connection->db, "PRAGMA user_version", &version, err)) {
+        return false;
+    }
+    if (version != newest) {
+        return fail(err, ERROR_CONFIG,
+                    "the database has schema %" PRId64 ", this program reads %" PRId64 ": %s",
+                    version, newest,
+                    version < newest ? "issuerd brings it up to date when it starts"
+                                     : "use a newer issuerctl");
+    }
+    return connection_prepare(connection, err);
+}
+
+/* A file that no program has open has no WAL beside it: then nothing is made beside it either, so that
+ * it may lie where nobody can write. The same if the WAL is empty and its index cannot be made. */
+static bool snapshot_open(struct sqlite_store *self, struct error *err)
+{
+    struct connection *connection = &self->readers[0].connection;
+    bool is_empty = false;
+    const bool has_wal = is_beside(self->path, "-wal", &is_empty);
+
+    self->reader_count = 1;
+    if (snapshot_begin(self->path, !has_wal, connection, err)) {
+        return true;
+    }
+    connection_close(connection);
+    return has_wal && is_empty && err->code != ERROR_CONFIG
+        && snapshot_begin(self->path, true, connection, err);
+}
+
 DEFINE_RELEASE(release_store, struct store, store_close)
+
+static bool start_checkpointer(struct sqlite_store *self, struct error *err)
+{
+    self->has_checkpointer = pthread_create(&self->checkpointer, NULL, checkpointer_run, self) == 0;
+    return self->has_checkpointer || fail(err, ERROR_INTERNAL, "start a thread");
+}
 
 static bool sqlite_open(const char *location, const struct store_options *options,
                         struct store **store_out, struct error *err)
@@ -363,17 +448,15 @@ static bool sqlite_open(const char *location, const struct store_options *option
     }
     pthread_mutex_init(&self->checkpoint_lock, NULL);
     pthread_cond_init(&self->checkpoint_due, NULL);
-    if (options->must_exist && access(location, F_OK) != 0) {
+    if ((options->must_exist || options->read_only) && access(location, F_OK) != 0) {
         return fail(err, ERROR_NOT_FOUND, "sqlite:%s: not there: issuerd makes it when it starts",
                     location);
     }
-    if (!writer_open(self, err) || !readers_open(self, err)) {
+    if (options->read_only ? !snapshot_open(self, err)
+                           : !writer_open(self, err) || !readers_open(self, err)
+                                 || !start_checkpointer(self, err)) {
         return error_context(err, "sqlite:%s", location);
     }
-    if (pthread_create(&self->checkpointer, NULL, checkpointer_run, self) != 0) {
-        return fail(err, ERROR_INTERNAL, "start a thread");
-    }
-    self->has_checkpointer = true;
     *store_out = take(store);
     return true;
 }
@@ -420,6 +503,9 @@ static bool sqlite_begin(struct store *store, int64_t *now_s_out, struct error *
     struct sqlite_store *self = (struct sqlite_store *)store;
 
     *now_s_out = wall_s();
+    if (self->options.read_only) {
+        return fail(err, ERROR_INTERNAL, "the store was opened to be read");
+    }
     if (self->writer.db == NULL && !writer_open(self, err)) {
         return false;
     }

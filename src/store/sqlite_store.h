@@ -33,6 +33,7 @@ struct sqlite_store {
     int64_t data_version;  /* changes when another connection has written */
 
     struct reader readers[READERS];
+    unsigned reader_count; /* one that stays in its transaction, if read only */
     _Atomic unsigned next_reader;
 
     pthread_mutex_t checkpoint_lock;
@@ -71,6 +72,9 @@ store_list_checkpoints_fn sqlite_list_checkpoints;
 store_last_checkpoint_fn sqlite_last_checkpoint;
 store_revoke_token_fn sqlite_revoke_token;
 store_list_revoked_fn sqlite_list_revoked;
+
+/* sqlite_raw.c */
+store_read_raw_fn sqlite_read_raw;
 
 /* sqlite_keys.c */
 store_list_keys_fn sqlite_list_keys;

@@ -59,6 +59,12 @@ const char *const statements[STATEMENT_COUNT] = {
                          " WHERE tree = $1 AND size > $2 ORDER BY size LIMIT $3",
     [LAST_CHECKPOINT] = "SELECT tree, size, time_s, note, jwk FROM checkpoints"
                         " WHERE tree = $1 ORDER BY size DESC LIMIT 1",
+    [RAW_TREES] = "SELECT " TREE_COLUMNS " FROM ledger_trees WHERE number >= $1"
+                  " ORDER BY number LIMIT $2",
+    [RAW_ENTRIES] = "SELECT id, jti, leaf, entry FROM ledger WHERE id >= $1 AND id <= $2"
+                    " ORDER BY id LIMIT $3",
+    [RAW_CHECKPOINTS] = "SELECT tree, size, time_s, note, jwk FROM checkpoints"
+                        " WHERE (tree, size) >= ($1, $2) ORDER BY tree, size LIMIT $3",
     [REVOKE_TOKEN] = "INSERT INTO revoked_tokens (jti, token_expires_s, revoked_s)"
                      " VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
     [LIST_REVOKED] = "SELECT jti FROM revoked_tokens WHERE token_expires_s > $1"

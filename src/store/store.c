@@ -194,6 +194,14 @@ bool store_last_checkpoint(struct store *store, int64_t tree,
     return store->driver->last_checkpoint(store, tree, checkpoint_out, err);
 }
 
+/* ---- the ledger for an auditor ---- */
+
+bool store_read_raw(struct store *store, const struct raw_range *range, store_raw_fn *take_row,
+                    void *context, struct error *err)
+{
+    return store->driver->read_raw(store, range, take_row, context, err);
+}
+
 /* ---- revoked tokens ---- */
 
 bool store_revoke_token(struct store *store, const char *jti, int64_t token_expires_s,

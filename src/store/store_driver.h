@@ -55,6 +55,8 @@ typedef MUST_CHECK bool store_list_checkpoints_fn(struct store *store, int64_t t
 typedef MUST_CHECK bool store_last_checkpoint_fn(struct store *store, int64_t tree,
                                                  struct stored_checkpoint *checkpoint_out,
                                                  struct error *err);
+typedef MUST_CHECK bool store_read_raw_fn(struct store *store, const struct raw_range *range,
+                                          store_raw_fn *take_row, void *context, struct error *err);
 typedef MUST_CHECK bool store_revoke_token_fn(struct store *store, const char *jti,
                                               int64_t token_expires_s, int64_t now_s,
                                               bool *is_new_out, struct error *err);
@@ -110,6 +112,7 @@ struct store_driver {
     store_add_checkpoint_fn *add_checkpoint;
     store_list_checkpoints_fn *list_checkpoints;
     store_last_checkpoint_fn *last_checkpoint;
+    store_read_raw_fn *read_raw;
     store_revoke_token_fn *revoke_token;
     store_list_revoked_fn *list_revoked;
     store_cancel_all_fn *cancel_all;
