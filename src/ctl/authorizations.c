@@ -28,7 +28,6 @@ enum {
     OPTION_HOLDER_DID,
     OPTION_SCOPE,
     OPTION_CODE_FILE,
-    OPTION_YES,
 };
 
 static bool parse_limit(const char *text, int *limit_out)
@@ -65,9 +64,6 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_CODE_FILE:
         options->code_file = value;
         return 0;
-    case OPTION_YES:
-        options->yes = true;
-        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -81,7 +77,6 @@ static const struct argp_option argp_options[] = {
     { "scope", OPTION_SCOPE, "SCOPE", 0, "approve: the token's scope (default: none)", 0 },
     { "code-file", OPTION_CODE_FILE, "FILE", 0,
       "approve: where the code is written to; a new file, readable by you alone", 0 },
-    { "yes", OPTION_YES, NULL, 0, "cancel: do not ask", 0 },
     { .name = NULL },
 };
 
@@ -406,25 +401,14 @@ static bool write_cancellation(void *context, struct ledger *ledger, struct stor
         && ledger_append(ledger, store, &entry, err);
 }
 
-/* Asks whoever sits at the terminal. On false *status_out is the exit status. */
-static bool confirm(const struct stored_authorization *found, int *status_out)
+static int confirm(const struct stored_authorization *found)
 {
-    char answer[8];
+    char question[256];
 
-    if (isatty(STDIN_FILENO) == 0) {
-        (void)fprintf(stderr, "issuerctl: authorizations cancel needs --yes where nobody can be "
-                              "asked\n");
-        *status_out = EX_USAGE;
-        return false;
-    }
-    (void)fprintf(stderr, "Cancel authorization %s (%s, holder %s)? [y/N] ", found->id,
-                  authorization_stage_name(found->stage), short_did_of(found->holder_did).text);
-    if (fgets(answer, sizeof(answer), stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y')) {
-        return true;
-    }
-    (void)fprintf(stderr, "issuerctl: not cancelled\n");
-    *status_out = CTL_REFUSED;
-    return false;
+    (void)snprintf(question, sizeof(question), "Cancel authorization %s (%s, holder %s)? [y/N] ",
+                   found->id, authorization_stage_name(found->stage),
+                   short_did_of(found->holder_did).text);
+    return ctl_confirm("authorizations cancel", question);
 }
 
 int authorizations_cancel(const struct service_options *service, const char *id,
@@ -440,7 +424,7 @@ int authorizations_cancel(const struct service_options *service, const char *id,
     }
     const bool is_alive =
         found.stage == AUTHORIZATION_OPEN || found.stage == AUTHORIZATION_APPROVED;
-    if (is_alive && !options->yes && !confirm(&found, &status)) {
+    if (is_alive && !options->yes && (status = confirm(&found)) != EX_OK) {
         return status;
     }
     if (!ctl_write(service, store, write_cancellation, found.id, &err)) {

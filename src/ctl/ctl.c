@@ -3,10 +3,9 @@
 #include <stdio.h>
 #include <sysexits.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { WRITE_TRIES = 4 };
-
-DEFINE_RELEASE(release_ledger, struct ledger, ledger_close)
 
 int ctl_complain(const struct error *err)
 {
@@ -67,6 +66,22 @@ bool ctl_write(const struct service_options *service, struct store *store, ctl_w
         }
     }
     return written;
+}
+
+int ctl_confirm(const char *command, const char *question)
+{
+    char answer[8];
+
+    if (isatty(STDIN_FILENO) == 0) {
+        (void)fprintf(stderr, "issuerctl: %s needs --yes where nobody can be asked\n", command);
+        return EX_USAGE;
+    }
+    (void)fputs(question, stderr);
+    if (fgets(answer, sizeof(answer), stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y')) {
+        return EX_OK;
+    }
+    (void)fprintf(stderr, "issuerctl: %s: not done\n", command);
+    return CTL_REFUSED;
 }
 
 struct instant instant_of(int64_t seconds)

@@ -20,6 +20,8 @@ MUST_CHECK bool ctl_open_store(const struct service_options *service, struct sto
                                struct error *err);
 DEFINE_RELEASE(release_store, struct store, store_close)
 
+DEFINE_RELEASE(release_ledger, struct ledger, ledger_close)
+
 /* A command's write: within a transaction whose time is `now_s`. */
 typedef MUST_CHECK bool ctl_write_fn(void *context, struct ledger *ledger, struct store *store,
                                      int64_t now_s, struct error *err);
@@ -28,6 +30,9 @@ typedef MUST_CHECK bool ctl_write_fn(void *context, struct ledger *ledger, struc
  * precedence. Fails as it does, or with STORE_UNAVAILABLE, LEDGER_STOPPED. */
 MUST_CHECK bool ctl_write(const struct service_options *service, struct store *store,
                           ctl_write_fn *write, void *context, struct error *err);
+
+/* Asks whoever sits at the terminal. EX_OK: yes; else the exit status, and why is said. */
+int ctl_confirm(const char *command, const char *question);
 
 /* RFC 3339, UTC. */
 struct instant {

@@ -3,6 +3,7 @@
 #include "ctl/ctl.h"
 #include "ctl/evidence.h"
 #include "ctl/keys.h"
+#include "ctl/restore.h"
 #include "ctl/wallet.h"
 
 #include <argp.h>
@@ -26,6 +27,8 @@ enum {
     OPTION_EMERGENCY,
     OPTION_EVIDENCE_DIR,
     OPTION_AK_NAME,
+    OPTION_REASON,
+    OPTION_YES,
     WORDS_MAX = 4,
 };
 
@@ -33,6 +36,7 @@ struct arguments {
     const char *config;
     struct ctl_options options;
     struct authorizations_options authorizations;
+    struct restore_options restore;
     struct wallet_options wallet;
     const char *words[WORDS_MAX]; /* "keys", "generate", "main" */
     size_t word_count;
@@ -90,8 +94,16 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case 'c':
         arguments->config = value;
         return 0;
+    case OPTION_REASON:
+        arguments->restore.reason = value;
+        return 0;
+    case OPTION_YES:
+        arguments->authorizations.yes = true;
+        arguments->restore.yes = true;
+        return 0;
     case OPTION_JSON:
         arguments->options.json = true;
+        arguments->restore.json = true;
         arguments->authorizations.json = true;
         arguments->wallet.json = true;
         return 0;
@@ -148,6 +160,10 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
     static const struct argp_option options[] = {
         { "config", 'c', "FILE", 0, "The configuration that issuerd runs with", 0 },
         { "json", OPTION_JSON, NULL, 0, "Print for a machine", 0 },
+        { "yes", OPTION_YES, NULL, 0, "authorizations cancel, ledger accept-restore: do not ask",
+          0 },
+        { "reason", OPTION_REASON, "TEXT", 0, "ledger accept-restore: why; the ledger keeps it",
+          0 },
         { "algorithm", OPTION_ALGORITHM, "ALG", 0,
           "keys generate: " JOSE_ALGORITHM_NAMES " (default: the configured one, else ES256)", 0 },
         { "rsa-bits", OPTION_RSA_BITS, "BITS", 0, "keys generate: 2048 to 4096 (default: 3072)",
@@ -176,7 +192,8 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
         .args_doc = "keys list\nkeys generate SIGNER\nkeys publish KID\nkeys activate KID\n"
                     "keys retire KID\nkeys destroy KID\nkeys evidence KID\ntoken init SIGNER\n"
                     "authorizations list\nauthorizations show ID\n"
-                    "authorizations approve ID\nauthorizations cancel ID\nwallet",
+                    "authorizations approve ID\nauthorizations cancel ID\n"
+                    "ledger accept-restore\nwallet",
         .doc = "issuerctl shows and makes the keys of issuerd, shows, approves and cancels its "
                "authorization requests, and is a wallet to try it with.\v"
                "A key's life: generated, published (in the JWK Set), active (signs), retiring (its "
@@ -202,6 +219,9 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
                "the code of an approved one, at once; what is redeemed is a token, and no "
                "business of the request any more. ID may be shortened to what is unique, at least "
                "4 characters. A running issuerd need not be told.\n\n"
+               "ledger accept-restore ends the stop that a store restored from an older copy "
+               "brings: the ledger goes on with a new tree that says what was lost and why, and "
+               "whatever is open in the store is cancelled, so that no code is good twice.\n\n"
                "wallet is a wallet to try a server with: it makes a DID, opens an authorization "
                "request, proves that the DID is its own, and trades the code for a token. It needs "
                "no configuration, only --url. A code is never shown, a token only written to "
@@ -268,6 +288,9 @@ static int run_command(const struct service_options *service, const struct argum
     }
     if (is_command(arguments, "keys", "evidence", 3)) {
         return check_evidence(service, arguments);
+    }
+    if (is_command(arguments, "ledger", "accept-restore", 2)) {
+        return ledger_accept(service, &arguments->restore);
     }
     if (is_command(arguments, "token", "init", 3)) {
         return token_init(service, arguments->words[2], &arguments->options);

@@ -427,7 +427,7 @@ static void test_a_cancellation_is_asked_about_on_a_terminal(void)
 
     CU_ASSERT_TRUE_FATAL(create(NULL, id));
     CU_ASSERT_TRUE_FATAL(type("no\ny\n"));
-    CU_ASSERT_TRUE(program_ended(ctl("cancel", id, NULL), REFUSED, "not cancelled"));
+    CU_ASSERT_TRUE(program_ended(ctl("cancel", id, NULL), REFUSED, "not done"));
     CU_ASSERT_STRING_EQUAL(state_of(id), "open");
     CU_ASSERT_TRUE(program_ended(ctl("cancel", id, NULL), DONE, "[y/N]"));
     CU_ASSERT_STRING_EQUAL(state_of(id), "cancelled");
