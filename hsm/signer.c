@@ -208,12 +208,12 @@ bool signers_submit(struct signers *self, size_t index, const char *input, size_
                                  .kind = WIRE_SIGN,
                                  .length = (uint32_t)length };
     const struct iovec parts[] = {
-        { .iov_base = &head, .iov_len = offsetof(struct wire_request, input) },
+        { .iov_base = &head, .iov_len = sizeof(head) },
         { .iov_base = (char *)input, .iov_len = length },
     };
     void *own_tag = NULL;
 
-    if (length > SIGNING_INPUT_MAX) {
+    if (length > REVOKED_INPUT_MAX) {
         return fail(err, ERROR_INTERNAL, "a signing input of %zu bytes", length);
     }
     if (!slot_reserve(signer, tag, &head)) {
@@ -236,8 +236,7 @@ void signer_submit_self_test(struct signer *self)
     const int64_t patience_ms = self->options->queue_ms + self->options->deadline_ms;
     struct wire_request head = { .deadline_ns = monotonic_ns() + patience_ms * NS_PER_MS,
                                  .kind = WIRE_SELF_TEST };
-    const struct iovec part = { .iov_base = &head,
-                                .iov_len = offsetof(struct wire_request, input) };
+    const struct iovec part = { .iov_base = &head, .iov_len = sizeof(head) };
     void *tag = NULL;
 
     if (slot_reserve(self, NULL, &head) && !send_request(self, &part, 1)) {

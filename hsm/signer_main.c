@@ -125,9 +125,8 @@ static bool send_answer(const struct wire_answer *answer)
 
 static bool receive_request(struct wire_request *request)
 {
-    const ssize_t got = recv(WIRE_REQUEST_FD, request, sizeof(*request), 0);
-    return got >= (ssize_t)offsetof(struct wire_request, input)
-        && (size_t)got == offsetof(struct wire_request, input) + request->length;
+    const ssize_t got = recv(WIRE_REQUEST_FD, request, sizeof(*request) + REVOKED_INPUT_MAX, 0);
+    return got >= (ssize_t)sizeof(*request) && (size_t)got == sizeof(*request) + request->length;
 }
 
 _Noreturn static void die(const struct error *err)
@@ -144,14 +143,15 @@ static void *worker_run(void *argument)
     const unsigned worker = (unsigned)(uintptr_t)argument;
     struct jws_verifier *verifier = NULL;
     struct error err = { .code = ERROR_NONE };
-    struct wire_request request;
+    /* Of its pages only those are there that a request has filled. */
+    struct wire_request *request = xcalloc(1, sizeof(*request) + REVOKED_INPUT_MAX);
 
     if (!jws_verifier_clone(own_verifier, &verifier, &err)) {
         die(&err);
     }
-    while (receive_request(&request)) {
-        struct wire_answer answer = { .id = request.id };
-        const bool alive = make_answer(worker, verifier, &request, &answer, &err);
+    while (receive_request(request)) {
+        struct wire_answer answer = { .id = request->id };
+        const bool alive = make_answer(worker, verifier, request, &answer, &err);
         if (!alive) {
             answer.status = WIRE_FAILED;
         }
@@ -183,14 +183,16 @@ static bool check_purpose(enum jose_algorithm algorithm, struct error *err)
                 jose_algorithm_name(algorithm));
 }
 
-/* The one header of the tokens that the key may sign. */
-static bool make_header(const char *kid)
-{
-    char json[sizeof(identity.header)];
-    struct text header = text_over(json, sizeof(json));
-    struct text encoded = text_over(identity.header, sizeof(identity.header));
+typedef void header_fn(struct text *text, const char *algorithm, const char *kid);
 
-    access_token_header(&header, jose_algorithm_name(key->algorithm), kid);
+/* The header that `print` prints, in base64url. */
+static bool encode_header(header_fn *print, char *out, size_t size)
+{
+    char json[160];
+    struct text header = text_over(json, sizeof(json));
+    struct text encoded = text_over(out, size);
+
+    print(&header, identity.algorithm, identity.kid);
     text_add_base64url(&encoded, json, header.length);
     return !header.overflowed && !encoded.overflowed;
 }
@@ -211,11 +213,15 @@ static bool describe(struct error *err)
     (void)snprintf(identity.device, sizeof(identity.device), "%s", key->device);
     (void)snprintf(identity.attributes, sizeof(identity.attributes), "%s", key->attributes);
     policy = (struct lint_policy){ .header = identity.header,
+                                   .revoked_header = identity.revoked_header,
                                    .issuer = launch.issuer,
                                    .audience = launch.audience,
                                    .lifetime_max_s = launch.lifetime_max_s };
     checkpoint_policy_init(&checkpoint_policy, launch.issuer);
-    return launch.purpose == SIGNER_CHECKPOINTS || make_header(jwk.kid);
+    return launch.purpose == SIGNER_CHECKPOINTS
+        || (encode_header(access_token_header, identity.header, sizeof(identity.header))
+            && encode_header(revoked_tokens_header, identity.revoked_header,
+                             sizeof(identity.revoked_header)));
 }
 
 /* Each session proves itself before it counts; by OpenSSL's own verification, before the verifier

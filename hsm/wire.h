@@ -62,7 +62,7 @@ struct wire_request {
     int64_t deadline_ns; /* monotonic; not begun by then: WIRE_LATE */
     uint32_t kind;
     uint32_t length;
-    char input[SIGNING_INPUT_MAX]; /* `length` bytes are sent */
+    char input[]; /* `length` bytes, at most REVOKED_INPUT_MAX */
 };
 
 enum wire_status { WIRE_SIGNED = 1, WIRE_LATE, WIRE_REFUSED, WIRE_FAILED };

@@ -14,7 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SIGNING_INPUT_MAX = 3072, SIGNERS_MAX = 8 };
+enum {
+    SIGNING_INPUT_MAX = 3072,       /* of a token */
+    REVOKED_INPUT_MAX = 192 * 1024, /* of a list of revoked tokens, the longest input there is */
+    SIGNERS_MAX = 8,
+};
 
 /* A key signs one kind of thing, as its signer sees to. */
 enum signer_purpose {
@@ -58,11 +62,13 @@ struct signers_options {
 struct signer_key {
     char algorithm[8];
     char kid[48];
-    char jwk[1024];        /* the public key as a JWK, one JSON object */
-    char header[160];      /* the one JOSE header that the signer signs, base64url; "": none */
-    char description[160]; /* token, serial, object: for people */
-    char device[200];      /* who made it, model, serial, versions; "": a file */
-    char attributes[400];  /* what the device says of the key; "": a file */
+    char jwk[1024]; /* the public key as a JWK, one JSON object */
+    char header
+        [160]; /* the one JOSE header of the tokens that the signer signs, base64url; "": none */
+    char revoked_header[160]; /* the one of lists of revoked tokens, likewise */
+    char description[160];    /* token, serial, object: for people */
+    char device[200];         /* who made it, model, serial, versions; "": a file */
+    char attributes[400];     /* what the device says of the key; "": a file */
 };
 
 enum signer_state { SIGNER_DOWN, SIGNER_UP, SIGNER_LOCKED };

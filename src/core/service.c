@@ -300,7 +300,7 @@ static const struct gauge gauges[] = {
     { "issuerd_signer_queue_limit", "gauge", "Most signatures in flight.", value_queue },
     { "issuerd_signer_restarts_total", "counter", "Signer processes that ended.", value_restarts },
     { "issuerd_signer_signatures_total", "counter",
-      "Signatures made for tokens, or for checkpoints of the ledger.", value_signatures },
+      "Signatures made: tokens, lists of revoked tokens, checkpoints.", value_signatures },
     { "issuerd_signer_wrong_signatures_total", "counter",
       "Signatures that did not verify and were thrown away.", value_wrong_signatures },
     { "issuerd_signer_self_test_age_seconds", "gauge",

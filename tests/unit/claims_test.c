@@ -1,4 +1,4 @@
-/* The token's two JSON parts, to the byte: they are what gets signed. */
+/* The two JSON parts of tokens and of lists of revoked ones, to the byte: they are what gets signed. */
 #include "jose/claims.h"
 
 #include <string.h>
@@ -110,6 +110,35 @@ static void test_a_header_that_does_not_fit_is_told(void)
     CU_ASSERT_TRUE(fixture.text.overflowed);
 }
 
+static void test_a_lists_header_is_exactly_this(void)
+{
+    revoked_tokens_header(&fixture.text, "ES256", "a-kid");
+    CU_ASSERT_STRING_EQUAL(fixture.buffer, "{\"alg\":\"ES256\",\"kid\":\"a-kid\","
+                                           "\"typ\":\"revoked-tokens+jwt\"}");
+}
+
+static void test_a_lists_payload_is_exactly_this(void)
+{
+    static const char *const jtis[] = { "AAECAwQFBgcICQoLDA0ODw", "EBESExQVFhcYGRobHB0eHw" };
+    struct revoked_tokens_claims claims = { .issuer = "https://issuer.example",
+                                            .issued_s = 1700000000,
+                                            .expires_s = 1700000300,
+                                            .complete = false,
+                                            .jtis = jtis,
+                                            .count = 2 };
+
+    revoked_tokens_payload(&fixture.text, &claims);
+    CU_ASSERT_STRING_EQUAL(
+        fixture.buffer, "{\"iss\":\"https://issuer.example\",\"iat\":1700000000,\"exp\":1700000300,"
+                        "\"complete\":false,"
+                        "\"revoked\":[\"AAECAwQFBgcICQoLDA0ODw\",\"EBESExQVFhcYGRobHB0eHw\"]}");
+    claims.complete = true;
+    claims.count = 0;
+    fixture.text = text_over(fixture.buffer, sizeof(fixture.buffer));
+    revoked_tokens_payload(&fixture.text, &claims);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fixture.buffer, "\"complete\":true,\"revoked\":[]}"));
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -122,6 +151,8 @@ int main(void)
         { "what does not fit is told whatever the room",
           test_what_does_not_fit_is_told_whatever_the_room },
         { "a header that does not fit is told", test_a_header_that_does_not_fit_is_told },
+        { "a list's header is exactly this", test_a_lists_header_is_exactly_this },
+        { "a list's payload is exactly this", test_a_lists_payload_is_exactly_this },
         CU_TEST_INFO_NULL,
     };
     return run_suite("claims", set_up, NULL, tests);

@@ -1,4 +1,5 @@
-/* The signer's own policy: it signs what claims.c composes, and nothing that differs from it. */
+/* The signer's own policy: it signs the two kinds that claims.c composes, and nothing that differs
+ * from them. */
 #include "hsm/lint.h"
 
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 
 #define ISSUER "https://issuer.example"
 #define AUDIENCE "https://api.example"
+#define KID "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 #define NOW_S 1700000000
 #define LIFETIME_S 3600
 
@@ -29,9 +31,17 @@
 #define BUT_TIMES ISS "," SUB "," AUD "," CLIENT "," JTI
 #define TIMES IAT "," NBF "," EXP
 
+/* The same for a list of revoked tokens. */
+#define LIST_EXP "\"exp\":1700000300"
+#define COMPLETE "\"complete\":true"
+#define BUT_REVOKED ISS "," IAT "," LIST_EXP "," COMPLETE
+#define REVOKED "\"revoked\":[\"AAECAwQFBgcICQoLDA0ODw\"]"
+#define LIST "{" BUT_REVOKED "," REVOKED "}"
+
 static struct {
     char header[160]; /* base64url */
-    char input[SIGNING_INPUT_MAX + 64];
+    char revoked_header[160];
+    char input[REVOKED_INPUT_MAX + 64];
     struct lint_policy policy;
     struct error err;
 } fixture;
@@ -48,9 +58,13 @@ static void set_up(void)
     struct text text = text_over(json, sizeof(json));
 
     memset(&fixture, 0, sizeof(fixture));
-    access_token_header(&text, "ES256", "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    access_token_header(&text, "ES256", KID);
     encode(fixture.header, sizeof(fixture.header), json);
+    text = text_over(json, sizeof(json));
+    revoked_tokens_header(&text, "ES256", KID);
+    encode(fixture.revoked_header, sizeof(fixture.revoked_header), json);
     fixture.policy = (struct lint_policy){ .header = fixture.header,
+                                           .revoked_header = fixture.revoked_header,
                                            .issuer = ISSUER,
                                            .audience = AUDIENCE,
                                            .lifetime_max_s = LIFETIME_S };
@@ -64,7 +78,7 @@ static bool passes_input(const char *input, size_t length)
     scoped(release_memory) char *copy = malloc(length > 0 ? length : 1);
     memcpy(copy, input, length);
     fixture.err.code = ERROR_NONE;
-    return lint_access_token(&fixture.policy, copy, length, NOW_S, &fixture.err);
+    return lint_signing_input(&fixture.policy, copy, length, NOW_S, &fixture.err);
 }
 
 static const char *compose_with_header(const char *header_json, const char *payload)
@@ -350,10 +364,11 @@ static void test_another_header_is_refused(void)
     static const char *const headers[] = {
         "{\"alg\":\"none\"}",
         "{\"alg\":\"ES256\"}",
-        "{\"alg\":\"HS256\",\"kid\":\"NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs\","
+        "{\"alg\":\"HS256\",\"kid\":\"" KID "\","
         "\"typ\":\"at+jwt\"}",
         "{\"alg\":\"ES256\",\"kid\":\"NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs\","
         "\"typ\":\"JWT\"}",
+        "{\"alg\":\"ES256\",\"kid\":\"" KID "\",\"typ\":\"revoked-tokens\"}",
         "{\"alg\":\"ES256\",\"kid\":\"another\",\"typ\":\"at+jwt\"}",
         "{\"alg\":\"ES256\",\"crit\":[\"b64\"],\"b64\":false,"
         "\"kid\":\"NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs\",\"typ\":\"at+jwt\"}",
@@ -449,6 +464,193 @@ static void test_an_error_quotes_nothing_of_the_input(void)
     CU_ASSERT_PTR_NULL(strstr(error_line(&fixture.err).text, "secret"));
 }
 
+/* ---- lists of revoked tokens ---- */
+
+static bool passes_list(const char *payload)
+{
+    struct text text = text_over(fixture.input, sizeof(fixture.input));
+
+    text_add(&text, fixture.revoked_header);
+    text_add(&text, ".");
+    text_add_base64url(&text, payload, strlen(payload));
+    return !text.overflowed && text.length <= REVOKED_INPUT_MAX
+        && passes_input(fixture.input, text.length);
+}
+
+static bool is_list_refused(const char *payload, const char *word)
+{
+    const bool refused = !passes_list(payload) && fixture.err.code == ERROR_LINT
+                      && strstr(fixture.err.message, word) != NULL;
+    if (!refused) {
+        printf("\n    %s\n    code %d: %s\n", payload, (int)fixture.err.code, fixture.err.message);
+    }
+    return refused;
+}
+
+/* A list of `count` jtis of `length` characters, as the server composes it. */
+static bool passes_composed(size_t count, size_t length, bool complete)
+{
+    static const char *jtis[REVOKED_TOKENS_MAX];
+    static char json[REVOKED_INPUT_MAX];
+    struct text text = text_over(json, sizeof(json));
+    char jti[LINT_JTI_MAX + 1];
+
+    (void)snprintf(jti, sizeof(jti), "%.*s", (int)length, "AZ_-09azAZ_-09azAZ_-09azAZ_-09az");
+    for (size_t i = 0; i < count; i++) {
+        jtis[i] = jti;
+    }
+    const struct revoked_tokens_claims claims = { .issuer = ISSUER,
+                                                  .issued_s = NOW_S,
+                                                  .expires_s = NOW_S + REVOKED_TOKENS_LIFETIME_S,
+                                                  .complete = complete,
+                                                  .jtis = jtis,
+                                                  .count = count };
+    revoked_tokens_payload(&text, &claims);
+    return !text.overflowed && passes_list(json);
+}
+
+static void test_a_list_that_the_server_composes_passes(void)
+{
+    CU_ASSERT_TRUE(passes_composed(0, 22, true));
+    CU_ASSERT_TRUE(passes_composed(1, 22, true));
+    CU_ASSERT_TRUE(passes_composed(REVOKED_TOKENS_MAX, 22, false));
+    CU_ASSERT_TRUE(passes_composed(REVOKED_TOKENS_MAX, LINT_JTI_MAX, true));
+    CU_ASSERT_TRUE(passes_list(LIST));
+}
+
+static void test_each_claim_of_a_list_is_required(void)
+{
+    CU_ASSERT_TRUE(is_list_refused("{" IAT "," LIST_EXP "," COMPLETE "," REVOKED "}", "iss"));
+    CU_ASSERT_TRUE(is_list_refused("{" ISS "," LIST_EXP "," COMPLETE "," REVOKED "}", "iat"));
+    CU_ASSERT_TRUE(is_list_refused("{" ISS "," IAT "," COMPLETE "," REVOKED "}", "exp"));
+    CU_ASSERT_TRUE(is_list_refused("{" ISS "," IAT "," LIST_EXP "," REVOKED "}", "complete"));
+    CU_ASSERT_TRUE(is_list_refused("{" BUT_REVOKED "}", "revoked"));
+}
+
+static void test_a_list_of_another_issuer_is_refused(void)
+{
+    CU_ASSERT_TRUE(is_list_refused(
+        "{\"iss\":\"https://evil.example\"," IAT "," LIST_EXP "," COMPLETE "," REVOKED "}", "iss"));
+}
+
+static void test_a_list_lives_300_s_from_now_at_most(void)
+{
+    static const struct {
+        long long iat;
+        long long exp;
+        const char *word; /* NULL: it passes */
+    } lists[] = {
+        { NOW_S, NOW_S + 300, NULL },
+        { NOW_S - 60, NOW_S + 240, NULL },
+        { NOW_S + 60, NOW_S + 360, NULL },
+        { NOW_S, NOW_S + 301, "exp" },
+        { NOW_S, NOW_S, "exp" },
+        { NOW_S, 253402300799, "exp" },
+        { NOW_S - 61, NOW_S + 239, "iat" },
+        { NOW_S + 61, NOW_S + 361, "iat" },
+    };
+
+    for (size_t i = 0; i < COUNT_OF(lists); i++) {
+        char json[512];
+        (void)print(json, "{" ISS "," COMPLETE "," REVOKED ",\"iat\":%lld,\"exp\":%lld}",
+                    lists[i].iat, lists[i].exp);
+        CU_ASSERT_TRUE(lists[i].word == NULL ? passes_list(json)
+                                             : is_list_refused(json, lists[i].word));
+    }
+}
+
+static void test_complete_is_true_or_false(void)
+{
+    static const char *const wrong[] = { "1", "0", "null", "\"true\"", "[true]", "{}" };
+    char json[512];
+
+    CU_ASSERT_TRUE(passes_list("{" ISS "," IAT "," LIST_EXP "," REVOKED ",\"complete\":false}"));
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        CU_ASSERT_TRUE(is_list_refused(
+            print(json, "{" ISS "," IAT "," LIST_EXP "," REVOKED ",\"complete\":%s}", wrong[i]),
+            "complete"));
+    }
+}
+
+static void test_a_list_holds_jtis_alone(void)
+{
+    static const char *const wrong[] = {
+        "\"\"",
+        "\"AAECAwQFBgcICQo\"",                   /* 15 characters */
+        "\"AAECAwQFBgcICQoLDA0ODwAAECAwQFBgc\"", /* 33 */
+        "\"AAECAwQFBgcICQoLDA0OD.\"",
+        "\"AAECAwQFBgcICQoLDA0OD=\"",
+        "\"AAECAwQFBgcICQoLDA0OD \"",
+        "\"AAECAwQFBgcICQoLDA0OD\\u00e4\"",
+        "1",
+        "null",
+        "true",
+        "{}",
+        "[\"AAECAwQFBgcICQoLDA0ODw\"]",
+    };
+    char json[512];
+
+    CU_ASSERT_TRUE(passes_list("{" BUT_REVOKED ",\"revoked\":[]}"));
+    CU_ASSERT_TRUE(passes_list("{" BUT_REVOKED ",\"revoked\":[\"AAECAwQFBgcICQoL\"]}"));
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        CU_ASSERT_TRUE(
+            is_list_refused(print(json, "{" BUT_REVOKED ",\"revoked\":[%s]}", wrong[i]), "jti"));
+        CU_ASSERT_TRUE(is_list_refused(
+            print(json, "{" BUT_REVOKED ",\"revoked\":[\"AAECAwQFBgcICQoLDA0ODw\",%s]}", wrong[i]),
+            "jti"));
+    }
+    CU_ASSERT_TRUE(is_list_refused(
+        "{" BUT_REVOKED ",\"revoked\":{\"0\":\"AAECAwQFBgcICQoLDA0ODw\"}}", "revoked"));
+    CU_ASSERT_TRUE(
+        is_list_refused("{" BUT_REVOKED ",\"revoked\":\"AAECAwQFBgcICQoLDA0ODw\"}", "revoked"));
+}
+
+static void test_a_claim_that_lists_do_not_have_is_refused(void)
+{
+    static const char *const extra[] = { SUB, AUD, JTI, NBF, CLIENT, "\"Revoked\":[]" };
+    char json[512];
+
+    for (size_t i = 0; i < COUNT_OF(extra); i++) {
+        CU_ASSERT_TRUE(is_list_refused(print(json, "{" BUT_REVOKED "," REVOKED ",%s}", extra[i]),
+                                       "a claim that"));
+    }
+    CU_ASSERT_TRUE(is_list_refused("{" BUT_REVOKED "," REVOKED "," REVOKED "}", "payload"));
+}
+
+/* A token's header never comes over a list's claims, nor a list's over a token's, so that no verifier
+ * that looks at `typ` takes one for the other. */
+static void test_neither_kind_passes_under_the_others_header(void)
+{
+    CU_ASSERT_TRUE(passes("{" BUT_TIMES "," TIMES "}"));
+    CU_ASSERT_TRUE(passes_list(LIST));
+    CU_ASSERT_TRUE(is_refused(LIST, "a claim that"));
+    CU_ASSERT_TRUE(is_list_refused("{" BUT_TIMES "," TIMES "}", "a claim that"));
+    CU_ASSERT_TRUE(is_refused("{" BUT_TIMES "," TIMES "," REVOKED "}", "a claim that"));
+    CU_ASSERT_TRUE(
+        is_list_refused("{" BUT_TIMES "," TIMES "," COMPLETE "," REVOKED "}", "a claim that"));
+}
+
+static void test_any_other_byte_of_a_lists_header_is_refused(void)
+{
+    CU_ASSERT_TRUE_FATAL(passes_list(LIST));
+    for (size_t i = 0; i <= strlen(fixture.revoked_header); i++) {
+        const char was = fixture.input[i];
+        fixture.input[i] = was == 'A' ? 'B' : 'A';
+        CU_ASSERT_TRUE(is_refused_input(fixture.input, "header"));
+        fixture.input[i] = was;
+    }
+    CU_ASSERT_TRUE(is_refused_input(fixture.revoked_header, "header"));
+}
+
+static void test_every_shorter_list_is_refused(void)
+{
+    CU_ASSERT_TRUE_FATAL(passes_list(LIST));
+    for (size_t length = 0; length < strlen(fixture.input); length++) {
+        CU_ASSERT_FALSE(passes_input(fixture.input, length));
+        CU_ASSERT_EQUAL(fixture.err.code, ERROR_LINT);
+    }
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -479,6 +681,19 @@ int main(void)
           test_a_payload_that_is_not_canonical_base64url_is_refused },
         { "every shorter input is refused", test_every_shorter_input_is_refused },
         { "an error quotes nothing of the input", test_an_error_quotes_nothing_of_the_input },
+        { "a list that the server composes passes", test_a_list_that_the_server_composes_passes },
+        { "each claim of a list is required", test_each_claim_of_a_list_is_required },
+        { "a list of another issuer is refused", test_a_list_of_another_issuer_is_refused },
+        { "a list lives 300 s from now at most", test_a_list_lives_300_s_from_now_at_most },
+        { "complete is true or false", test_complete_is_true_or_false },
+        { "a list holds jtis alone", test_a_list_holds_jtis_alone },
+        { "a claim that lists do not have is refused",
+          test_a_claim_that_lists_do_not_have_is_refused },
+        { "neither kind passes under the other's header",
+          test_neither_kind_passes_under_the_others_header },
+        { "any other byte of a list's header is refused",
+          test_any_other_byte_of_a_lists_header_is_refused },
+        { "every shorter list is refused", test_every_shorter_list_is_refused },
         CU_TEST_INFO_NULL,
     };
     return run_suite("lint", set_up, NULL, tests);
