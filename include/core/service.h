@@ -118,7 +118,8 @@ struct access_token {
 /* Wipes and frees. */
 void access_token_clear(struct access_token *token);
 
-/* Trades `code` for a token: at most one ever leaves, and only after its ledger entry is durable.
+/* Trades `code` for a token: at most one ever leaves, and only after its ledger entry is durable. When a
+ * spent code comes again, that is entered, too, and its token revoked, before CODE_SPENT is told.
  * `received_ns` (monotonic) is when the request arrived: its deadlines count from there. Fails with
  * INVALID_REQUEST (not a code's form), CODE_UNKNOWN, CODE_EXPIRED, CODE_SPENT, or, and then the
  * code is still good, OVERLOADED, DEVICE_UNAVAILABLE, STORE_UNAVAILABLE or LEDGER_STOPPED. */

@@ -231,6 +231,7 @@ static bool redeem(struct service *service, const struct digest *hash, int64_t n
                    int64_t deadline_ns, struct access_token *token_out, struct error *err)
 {
     struct stored_code stored;
+    struct error unrecorded = { .code = ERROR_NONE };
     enum code_fate fate = CODE_STILL_GOOD;
 
     *err = (struct error){ .code = ERROR_NONE };
@@ -246,6 +247,9 @@ static bool redeem(struct service *service, const struct digest *hash, int64_t n
             exchange_run(exchange_new(service, hash, &stored, now_s), deadline_ns, token_out, err);
     }
     code_table_release(service->codes, hash, fate);
+    if (err->code == ERROR_CODE_SPENT && !replay_record(service, hash, &stored, &unrecorded)) {
+        *err = unrecorded;
+    }
     return err->code == ERROR_NONE;
 }
 

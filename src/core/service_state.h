@@ -1,4 +1,5 @@
-/* What service.c, authorization.c, holder_proof.c and exchange.c share. Nothing else includes it. */
+/* What service.c, authorization.c, holder_proof.c, exchange.c and replay.c share. Nothing else includes
+ * it. */
 #pragma once
 
 #include "core/code_table.h"
@@ -26,6 +27,13 @@ struct service {
     pthread_mutex_t heartbeat_lock;
     int64_t heartbeat_ns; /* monotonic time of the last write that worked; 0: none */
 };
+
+/* replay.c: a code that turned out to be spent was redeemed again: enters that into the ledger, and
+ * revokes the token that it was spent for, if that lives. `stored` is as it was looked up, before the
+ * code was spent or after. Fails with STORE_UNAVAILABLE or LEDGER_STOPPED; then it may have been entered
+ * or not. */
+MUST_CHECK bool replay_record(struct service *service, const struct digest *code,
+                              const struct stored_code *stored, struct error *err);
 
 /* authorization.c: who gets a code, and by what right. */
 struct grant {

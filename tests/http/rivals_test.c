@@ -185,9 +185,29 @@ static void test_each_code_is_spent_for_the_token_in_the_ledger(void)
 {
     CU_ASSERT_EQUAL(select_number("SELECT count(*) FROM authorizations a JOIN ledger l"
                                   " ON l.entry ->> 'authorization' = a.uuid AND l.jti = a.jti"
-                                  " WHERE a.redeemed_s IS NOT NULL",
+                                  " WHERE a.redeemed_s IS NOT NULL"
+                                  " AND l.entry ->> 'kind' = 'issued'",
                                   NULL),
                     (int64_t)fixture.rounds);
+}
+
+static int64_t count_entries(const char *kind)
+{
+    char sql[128];
+
+    (void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM ledger WHERE entry ->> 'kind' = '%s'",
+                   kind);
+    return select_number(sql, NULL);
+}
+
+static void test_every_refusal_is_in_the_ledger_and_every_token_revoked_once(void)
+{
+    CU_ASSERT_EQUAL(count_entries("replayed"), (int64_t)fixture.refused);
+    CU_ASSERT_EQUAL(count_entries("revoked"), (int64_t)fixture.rounds);
+    CU_ASSERT_EQUAL(
+        select_number("SELECT count(DISTINCT jti) FROM ledger WHERE entry ->> 'kind' = 'revoked'",
+                      NULL),
+        (int64_t)fixture.rounds);
 }
 
 static void test_no_code_is_in_the_store_as_it_is(void)
@@ -210,6 +230,8 @@ int main(void)
         { "no jti is there twice", test_no_jti_is_there_twice },
         { "each code is spent for the token in the ledger",
           test_each_code_is_spent_for_the_token_in_the_ledger },
+        { "every refusal is in the ledger and every token revoked once",
+          test_every_refusal_is_in_the_ledger_and_every_token_revoked_once },
         { "no code is in the store as it is", test_no_code_is_in_the_store_as_it_is },
         CU_TEST_INFO_NULL,
     };
