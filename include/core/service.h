@@ -138,6 +138,14 @@ void service_print_jwks(struct service *service, struct text *text);
 /* The JWK Set of the keys that may sign now. */
 void service_print_active_jwks(struct service *service, struct text *text);
 
+enum { REVOKED_LIST_MAX = REVOKED_INPUT_MAX + 1024 };
+
+/* The list of the tokens that are revoked and have not expired, a compact JWT of at most
+ * REVOKED_LIST_MAX bytes. Fails with DEVICE_UNAVAILABLE, OVERLOADED or STORE_UNAVAILABLE if there is
+ * none that lives. */
+MUST_CHECK bool service_print_revoked_tokens(struct service *service, int64_t now_s,
+                                             struct text *text, struct error *err);
+
 /* True when the service can issue a token now: a signer is up whose last self-test signature, at
  * most 10 s old, verified, and the store answered a write. Fails with the reason. */
 MUST_CHECK bool service_is_ready(struct service *service, struct error *err);

@@ -291,7 +291,7 @@ MUST_CHECK bool store_revoke_token(struct store *store, const char *jti, int64_t
                                    int64_t now_s, bool *is_new_out, struct error *err);
 
 struct revoked_list {
-    char (*jtis)[JTI_LENGTH + 1]; /* in no order that means anything, but always the same one */
+    char (*jtis)[JTI_LENGTH + 1]; /* the last revoked first; always in the same order */
     size_t count;
 };
 void revoked_list_clear(struct revoked_list *list);

@@ -253,7 +253,7 @@ static bool redeem(struct service *service, const struct digest *hash, int64_t n
     return err->code == ERROR_NONE;
 }
 
-static int64_t longest_deadline_ms(const struct service *service)
+int64_t longest_deadline_ms(const struct service *service)
 {
     int64_t longest_ms = 0;
     for (size_t i = 0; i < service->options->signers.count; i++) {

@@ -115,7 +115,15 @@ static bool start(struct service *self, struct error *err)
                                              .signers = self->signers,
                                              .committer = self->committer,
                                              .token_lifetime_s = self->options->token_lifetime_s };
-    return keyring_start(&keyring, &self->keyring, err);
+    if (!keyring_start(&keyring, &self->keyring, err)) {
+        return false;
+    }
+    const struct revocations_options revocations = { .issuer = self->options->issuer,
+                                                     .deadline_ms = longest_deadline_ms(self),
+                                                     .store = self->store,
+                                                     .signers = self->signers,
+                                                     .committer = self->committer };
+    return revocations_start(&revocations, &self->revocations, err);
 }
 
 bool service_start(const struct service_options *options, struct service **service_out,
@@ -152,6 +160,7 @@ void service_stop(struct service *self)
     if (self == NULL) {
         return;
     }
+    revocations_stop(self->revocations);
     keyring_stop(self->keyring);
     if (self->has_started) {
         note_stop(self);
@@ -174,6 +183,12 @@ void service_print_jwks(struct service *self, struct text *text)
 void service_print_active_jwks(struct service *self, struct text *text)
 {
     keyring_print_active_jwks(self->keyring, text);
+}
+
+bool service_print_revoked_tokens(struct service *self, int64_t now_s, struct text *text,
+                                  struct error *err)
+{
+    return revocations_print(self->revocations, now_s, text, err);
 }
 
 /* ---- health ---- */

@@ -6,6 +6,7 @@
 #include "core/committer.h"
 #include "core/keyring.h"
 #include "core/metrics.h"
+#include "core/revocations.h"
 #include "core/service.h"
 
 #include <pthread.h>
@@ -18,6 +19,7 @@ struct service {
     struct signers *signers;
     struct committer *committer;
     struct keyring *keyring;
+    struct revocations *revocations;
     bool has_started; /* and the ledger says so */
     struct code_table *codes;
     struct did_resolver *resolver; /* NULL: none is configured */
@@ -34,6 +36,9 @@ struct service {
  * or not. */
 MUST_CHECK bool replay_record(struct service *service, const struct digest *code,
                               const struct stored_code *stored, struct error *err);
+
+/* exchange.c: the longest that a signer of this configuration may take. */
+int64_t longest_deadline_ms(const struct service *service);
 
 /* authorization.c: who gets a code, and by what right. */
 struct grant {

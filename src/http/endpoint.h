@@ -27,6 +27,7 @@ typedef MUST_CHECK bool endpoint_fn(const struct site *site, const struct reques
                                     struct reply *reply, struct error *err);
 
 endpoint_fn tokens_endpoint;         /* POST /api/v1/tokens */
+endpoint_fn revoked_tokens_endpoint; /* GET /api/v1/tokens/revoked */
 endpoint_fn authorizations_endpoint; /* POST /api/v1/authorizations */
 endpoint_fn validate_endpoint;       /* POST /api/v1/authorizations/{id}/validate */
 endpoint_fn verify_endpoint;         /* POST /api/v1/authorize/verify: the id is in the body */

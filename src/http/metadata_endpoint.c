@@ -75,6 +75,7 @@ bool oauth_metadata_endpoint(const struct site *site, const struct request *requ
     text_add_json_string(&text, site->issuer);
     add_url(&text, "token_endpoint", site->issuer, "/api/v1/tokens");
     add_url(&text, "jwks_uri", site->issuer, "/.well-known/jwks.json");
+    add_url(&text, "issuerd_revoked_tokens_uri", site->issuer, "/api/v1/tokens/revoked");
     text_add(&text, ",\"response_types_supported\":[\"code\"],"
                     "\"grant_types_supported\":[\"authorization_code\"],"
                     "\"token_endpoint_auth_methods_supported\":[\"none\"]}");

@@ -27,6 +27,17 @@ static const struct route routes[] = {
     },
     {
         .roles = ON_PUBLIC,
+        .method = "GET",
+        .path = "/api/v1/tokens/revoked",
+        .endpoint = revoked_tokens_endpoint,
+        .operation = "GetRevokedTokens",
+        .summary = "The tokens that are revoked and have not expired, as a JWT",
+        .success = { 200, "A JWT (typ revoked-tokens+jwt) whose claim revoked lists jtis", NULL,
+                     "application/revoked-tokens+jwt" },
+        .is_cached = true,
+    },
+    {
+        .roles = ON_PUBLIC,
         .method = "POST",
         .path = "/api/v1/authorizations",
         .body_limit = BODY_AUTHORIZATIONS,

@@ -1,10 +1,14 @@
-/* POST /api/v1/tokens: trades an authorization code for an access token. */
+/* /api/v1/tokens: trades an authorization code for an access token; lists the revoked ones. */
 #include "http/endpoint.h"
 
 #include "base/memory.h"
+#include "http/document.h"
 #include "http/json_body.h"
 
-enum { AROUND_THE_TOKEN = 96 };
+enum {
+    AROUND_THE_TOKEN = 96,
+    LIST_MAX_AGE_S = 1, /* a revocation shows at a node within as much */
+};
 
 static bool reply_token(struct reply *reply, const struct access_token *token, struct error *err)
 {
@@ -42,4 +46,17 @@ bool tokens_endpoint(const struct site *site, const struct request *request, str
         return false;
     }
     return redeem(site, request, code, reply, err);
+}
+
+bool revoked_tokens_endpoint(const struct site *site, const struct request *request,
+                             struct reply *reply, struct error *err)
+{
+    struct text text = reply_text(reply, REVOKED_LIST_MAX);
+
+    if (!service_print_revoked_tokens(site->service, request->received_s, &text, err)
+        || !reply_document(request, reply, &text, LIST_MAX_AGE_S, err)) {
+        return false;
+    }
+    reply->content_type = "application/revoked-tokens+jwt";
+    return true;
 }

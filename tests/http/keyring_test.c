@@ -201,6 +201,20 @@ static bool is_in_did_document(const char *kid)
     return found;
 }
 
+/* The list of revoked tokens. */
+static bool is_key_of_list(const char *kid)
+{
+    struct http_client *client = http_connect(instance_public_port(fixture.instance));
+    const struct http_reply *reply = http_get(client, "/api/v1/tokens/revoked");
+    cJSON *header = reply->status == 200 ? token_part(reply->body, 0) : NULL;
+    const char *used = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(header, "kid"));
+    const bool same = used != NULL && strcmp(used, kid) == 0 && token_verifies(reply->body, look());
+
+    cJSON_Delete(header);
+    http_close(client);
+    return same;
+}
+
 typedef bool shows_fn(const char *kid);
 
 static bool comes_to(shows_fn *shows, const char *kid, bool wanted)
@@ -298,9 +312,11 @@ static void test_a_key_goes_through_its_life_step_by_step(void)
     CU_ASSERT_TRUE(let_time_pass());
     CU_ASSERT_TRUE(goes("activate", new.text));
 
+    CU_ASSERT_TRUE(is_key_of_list(old.text));
     CU_ASSERT_TRUE(goes("retire", old.text));
     CU_ASSERT_TRUE(is_refused("retire", new.text, "the only active one"));
     CU_ASSERT_TRUE(comes_to_sign_with(new.text));
+    CU_ASSERT_TRUE(comes_to(is_key_of_list, new.text, true));
     CU_ASSERT_TRUE(is_published(old.text));
     CU_ASSERT_TRUE(is_refused("retire", old.text, "by itself"));
     CU_ASSERT_TRUE(is_refused("destroy", old.text, "retire it first"));

@@ -78,12 +78,14 @@ static void test_oauth_metadata_names_what_there_is(void)
 {
     const cJSON *metadata = get_document(OAUTH_PATH);
 
-    CU_ASSERT_EQUAL(cJSON_GetArraySize(metadata), 6);
+    CU_ASSERT_EQUAL(cJSON_GetArraySize(metadata), 7);
     CU_ASSERT_STRING_EQUAL(text_member(metadata, "issuer"), "https://issuer.example");
     CU_ASSERT_STRING_EQUAL(text_member(metadata, "token_endpoint"),
                            "https://issuer.example/api/v1/tokens");
     CU_ASSERT_STRING_EQUAL(text_member(metadata, "jwks_uri"),
                            "https://issuer.example/.well-known/jwks.json");
+    CU_ASSERT_STRING_EQUAL(text_member(metadata, "issuerd_revoked_tokens_uri"),
+                           "https://issuer.example/api/v1/tokens/revoked");
     CU_ASSERT_TRUE(is_list(member(metadata, "response_types_supported"), "[\"code\"]"));
     CU_ASSERT_TRUE(is_list(member(metadata, "grant_types_supported"), "[\"authorization_code\"]"));
     CU_ASSERT_TRUE(

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "support/verify.h"
 
-enum { PART_MAX = 4096, NUMBER_MAX = 512 };
+enum { NUMBER_MAX = 512 };
 
 /* ---- the token's parts ---- */
 
@@ -32,11 +32,11 @@ static const char *find_part(const char *jwt, int part, size_t *length_out)
 
 cJSON *token_part(const char *jwt, int part)
 {
-    uint8_t decoded[PART_MAX];
     size_t length = 0;
     const char *text = find_part(jwt, part, &length);
+    scoped(release_memory) uint8_t *decoded = xcalloc(1, length + 1);
 
-    if (text == NULL || !base64url_decode(text, length, decoded, sizeof(decoded), &length)) {
+    if (text == NULL || !base64url_decode(text, length, decoded, length, &length)) {
         return NULL;
     }
     return cJSON_ParseWithLength((const char *)decoded, length);
