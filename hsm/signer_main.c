@@ -81,7 +81,7 @@ static bool lint(const char *input, size_t length, struct error *err)
 {
     return launch.purpose == SIGNER_CHECKPOINTS
              ? lint_checkpoint(&checkpoint_policy, input, length, err)
-             : lint_access_token(&policy, input, length, wall_s(), err);
+             : lint_signing_input(&policy, input, length, wall_s(), err);
 }
 
 static bool make_answer(unsigned worker, struct jws_verifier *verifier,

@@ -4,6 +4,7 @@
 #include "ctl/evidence.h"
 #include "ctl/keys.h"
 #include "ctl/restore.h"
+#include "ctl/tokens.h"
 #include "ctl/wallet.h"
 
 #include <argp.h>
@@ -37,6 +38,7 @@ struct arguments {
     struct ctl_options options;
     struct authorizations_options authorizations;
     struct restore_options restore;
+    struct tokens_options tokens;
     struct wallet_options wallet;
     const char *words[WORDS_MAX]; /* "keys", "generate", "main" */
     size_t word_count;
@@ -96,6 +98,10 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case OPTION_REASON:
         arguments->restore.reason = value;
+        arguments->tokens.reason = value;
+        if (value[0] == '\0') {
+            argp_error(state, "--reason: say why");
+        }
         return 0;
     case OPTION_YES:
         arguments->authorizations.yes = true;
@@ -105,6 +111,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->options.json = true;
         arguments->restore.json = true;
         arguments->authorizations.json = true;
+        arguments->tokens.json = true;
         arguments->wallet.json = true;
         return 0;
     case OPTION_ALGORITHM:
@@ -162,8 +169,8 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
         { "json", OPTION_JSON, NULL, 0, "Print for a machine", 0 },
         { "yes", OPTION_YES, NULL, 0, "authorizations cancel, ledger accept-restore: do not ask",
           0 },
-        { "reason", OPTION_REASON, "TEXT", 0, "ledger accept-restore: why; the ledger keeps it",
-          0 },
+        { "reason", OPTION_REASON, "TEXT", 0,
+          "ledger accept-restore, tokens revoke: why; the ledger keeps it", 0 },
         { "algorithm", OPTION_ALGORITHM, "ALG", 0,
           "keys generate: " JOSE_ALGORITHM_NAMES " (default: the configured one, else ES256)", 0 },
         { "rsa-bits", OPTION_RSA_BITS, "BITS", 0, "keys generate: 2048 to 4096 (default: 3072)",
@@ -193,9 +200,9 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
                     "keys retire KID\nkeys destroy KID\nkeys evidence KID\ntoken init SIGNER\n"
                     "authorizations list\nauthorizations show ID\n"
                     "authorizations approve ID\nauthorizations cancel ID\n"
-                    "ledger accept-restore\nwallet",
+                    "ledger accept-restore\ntokens revoke JTI\ntokens revoked\nwallet",
         .doc = "issuerctl shows and makes the keys of issuerd, shows, approves and cancels its "
-               "authorization requests, and is a wallet to try it with.\v"
+               "authorization requests, revokes tokens, and is a wallet to try it with.\v"
                "A key's life: generated, published (in the JWK Set), active (signs), retiring (its "
                "tokens live), retired, destroyed. keys list shows each key's state, opens it on "
                "its device, checks its attributes and has it sign once. keys generate makes the "
@@ -222,6 +229,11 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
                "ledger accept-restore ends the stop that a store restored from an older copy "
                "brings: the ledger goes on with a new tree that says what was lost and why, and "
                "whatever is open in the store is cancelled, so that no code is good twice.\n\n"
+               "tokens revoke ends a token before its time: JTI is its claim jti, which the ledger "
+               "must have. Within a second every issuerd on the store lists it, signed, at "
+               "/api/v1/tokens/revoked; who takes tokens looks there. tokens revoked shows what is "
+               "revoked and has not expired, the last first. A JTI that begins with a hyphen is "
+               "written after --.\n\n"
                "wallet is a wallet to try a server with: it makes a DID, opens an authorization "
                "request, proves that the DID is its own, and trades the code for a token. It needs "
                "no configuration, only --url. A code is never shown, a token only written to "
@@ -265,6 +277,17 @@ static int run_authorizations(const struct service_options *service,
     return EX_USAGE;
 }
 
+static int run_tokens(const struct service_options *service, const struct arguments *arguments)
+{
+    if (is_command(arguments, "tokens", "revoke", 3)) {
+        return tokens_revoke(service, arguments->words[2], &arguments->tokens);
+    }
+    if (is_command(arguments, "tokens", "revoked", 2)) {
+        return tokens_revoked(service, &arguments->tokens);
+    }
+    return run_authorizations(service, arguments);
+}
+
 static int run_command(const struct service_options *service, const struct arguments *arguments)
 {
     static const struct {
@@ -295,7 +318,7 @@ static int run_command(const struct service_options *service, const struct argum
     if (is_command(arguments, "token", "init", 3)) {
         return token_init(service, arguments->words[2], &arguments->options);
     }
-    return run_authorizations(service, arguments);
+    return run_tokens(service, arguments);
 }
 
 int main(int argc, char **argv)

@@ -42,7 +42,7 @@ int ledger_accept(const struct service_options *service, const struct restore_op
     struct acceptance acceptance = { .reason = options->reason };
     struct error err = { .code = ERROR_NONE };
 
-    if (options->reason == NULL || options->reason[0] == '\0') {
+    if (options->reason == NULL) {
         (void)fprintf(stderr, "issuerctl: ledger accept-restore needs --reason TEXT: the ledger "
                               "keeps it\n");
         return EX_USAGE;

@@ -1,10 +1,11 @@
 /*
  * A spent code that is redeemed again, and what follows: the ledger says so, its token is revoked, and
  * every server on the store lists it within a second, in a JWT that only its own type can be taken
- * for.
+ * for. The operator's way to revoke a token ends in the same list.
  */
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +19,14 @@
 #include "support/api.h"
 #include "support/health.h"
 #include "support/ledger.h"
+#include "support/program.h"
 #include "support/run.h"
 #include "support/uri.h"
 
 #define LIST_PATH "/api/v1/tokens/revoked"
 #define LIST_TYPE "application/revoked-tokens+jwt"
 #define LONG_JTI "AZ_-AAAAAAAAAAAAAAAAAAAAAAAA" /* and four digits: the longest there is */
+#define UNKNOWN_JTI "AZbuPtd9d0W2kYl9yT3bZw"
 
 enum {
     VISIBLE_S = HEALTH_SLACK, /* a revocation shows within a second */
@@ -32,6 +35,11 @@ enum {
     LIST_MAX = 4000,
     LIST_SIZE = 256 * 1024,
     HOLD_MS = 4000,
+    DONE = 0,
+    REFUSED = 1,
+    USAGE = 64,
+    RUN_S = 60,
+    WORDS_MAX = 12,
 };
 
 static struct {
@@ -523,6 +531,79 @@ static void test_without_a_signer_since_the_start_there_is_no_list(void)
     CU_ASSERT_TRUE(atoi(http_header(reply, "Retry-After")) > 0);
 }
 
+/* ---- issuerctl tokens ---- */
+
+/* With these words, up to a NULL. */
+__attribute__((sentinel)) static const struct program_result *ctl(const char *first, ...)
+{
+    const char *argv[WORDS_MAX] = { "issuerctl", "--config", instance_conf_path(fixture.instance),
+                                    "tokens" };
+    size_t count = 4;
+    va_list words;
+
+    va_start(words, first);
+    for (const char *word = first; word != NULL && count < WORDS_MAX - 1;
+         word = va_arg(words, const char *)) {
+        argv[count++] = word;
+    }
+    va_end(words);
+    return program_run(argv, RUN_S);
+}
+
+static void test_an_operator_revokes_a_token(void)
+{
+    CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance) && spend_code());
+    CU_ASSERT_TRUE(program_ended(ctl("revoke", fixture.jti, "--reason", "lost phone", NULL), DONE,
+                                 "is revoked"));
+    CU_ASSERT_TRUE(within(fixture.instance, is_listed, VISIBLE_S));
+    CU_ASSERT_EQUAL(run_sql("SELECT count(*) FROM ledger WHERE jti = ?1"
+                            " AND entry ->> 'kind' = 'revoked'"
+                            " AND entry ->> 'reason' = 'lost phone'"),
+                    1);
+    CU_ASSERT_TRUE(program_ended(ctl("revoked", NULL), DONE, fixture.jti));
+    CU_ASSERT_TRUE(program_ended(ctl("revoked", NULL), DONE, "lost phone"));
+    CU_ASSERT_TRUE(health_is_gone(fixture.instance, fixture.code)); /* and the server goes on */
+    CU_ASSERT_EQUAL(entries("revoked"), 1);
+    CU_ASSERT_TRUE(api_serves(fixture.instance));
+}
+
+static void test_a_machine_reads_what_became_of_it(void)
+{
+    CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance) && spend_code());
+    cJSON *revoked = cJSON_Parse(ctl("revoke", fixture.jti, "--json", NULL)->output);
+    CU_ASSERT_STRING_EQUAL(cJSON_GetStringValue(cJSON_GetObjectItem(revoked, "jti")), fixture.jti);
+    CU_ASSERT_STRING_EQUAL(cJSON_GetStringValue(cJSON_GetObjectItem(revoked, "state")), "revoked");
+    cJSON_Delete(revoked);
+
+    cJSON *all = cJSON_Parse(ctl("revoked", "--json", NULL)->output);
+    CU_ASSERT_EQUAL(cJSON_GetArraySize(all), 1);
+    CU_ASSERT_STRING_EQUAL(
+        cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetArrayItem(all, 0), "jti")), fixture.jti);
+    cJSON_Delete(all);
+}
+
+static void test_what_cannot_be_revoked_is_refused(void)
+{
+    CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance) && spend_code());
+    CU_ASSERT_TRUE(program_ended(ctl("revoke", UNKNOWN_JTI, NULL), REFUSED, "no token"));
+    CU_ASSERT_TRUE(program_ended(ctl("revoke", "no.jti", NULL), USAGE, "jti"));
+    CU_ASSERT_TRUE(
+        program_ended(ctl("revoke", fixture.jti, "--reason", "", NULL), USAGE, "reason"));
+    CU_ASSERT_TRUE(program_ended(ctl("revoke", fixture.jti, NULL), DONE, "is revoked"));
+    CU_ASSERT_TRUE(program_ended(ctl("revoke", fixture.jti, NULL), REFUSED, "already"));
+    CU_ASSERT_EQUAL(entries("revoked"), 1);
+}
+
+static void test_an_expired_token_needs_no_revocation(void)
+{
+    CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance) && spend_code());
+    CU_ASSERT_EQUAL_FATAL(run_sql("UPDATE ledger SET entry = json_set(entry, '$.expires', 1)"
+                                  " WHERE jti = ?1"),
+                          0);
+    CU_ASSERT_TRUE(program_ended(ctl("revoke", fixture.jti, NULL), REFUSED, "expired"));
+    CU_ASSERT_EQUAL(entries("revoked"), 0);
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -554,6 +635,10 @@ int main(void)
           test_a_replay_is_recorded_and_the_list_served_while_the_signer_hangs },
         { "without a signer since the start there is no list",
           test_without_a_signer_since_the_start_there_is_no_list },
+        { "an operator revokes a token", test_an_operator_revokes_a_token },
+        { "a machine reads what became of it", test_a_machine_reads_what_became_of_it },
+        { "what cannot be revoked is refused", test_what_cannot_be_revoked_is_refused },
+        { "an expired token needs no revocation", test_an_expired_token_needs_no_revocation },
         CU_TEST_INFO_NULL,
     };
     return run_suite("revocation", set_up, tear_down, tests);
