@@ -400,6 +400,7 @@ struct signer_status signers_status(struct signers *self, size_t index)
         .restarts = atomic_load(&signer->restarts),
         .signatures = atomic_load(&signer->signatures),
         .wrong_signatures = atomic_load(&signer->wrong_signatures),
+        .patience_ms = signer->options->queue_ms + signer->options->deadline_ms,
         .self_test_ns = atomic_load(&signer->self_test_ns),
     };
 }

@@ -99,6 +99,67 @@ static void check_listeners(struct config_reading *reading)
     }
 }
 
+static const struct config_signer *find_signer(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->signer_count; i++) {
+        if (strcmp(config->signers[i].name, name) == 0) {
+            return &config->signers[i];
+        }
+    }
+    return NULL;
+}
+
+/* A checkpoint is a signed note (C2SP signed-note), and those know two algorithms. */
+static bool has_note_algorithm(const struct config_signer *signer)
+{
+    return signer->algorithm[0] == '\0' || strcmp(signer->algorithm, "ES256") == 0
+        || strcmp(signer->algorithm, "Ed25519") == 0;
+}
+
+static void check_audit_key(struct config_reading *reading, const struct config_signer *audit)
+{
+    const struct config *config = reading->config;
+    const size_t owner = OWNER_SIGNER + (size_t)(audit - config->signers);
+
+    if (!has_note_algorithm(audit)) {
+        setting_problem(reading, owner, "signer", "algorithm",
+                        "must be ES256 or Ed25519: it is the ledger's signer");
+    }
+    for (size_t i = 0; i < config->signer_count; i++) {
+        const struct config_signer *other = &config->signers[i];
+        if (other != audit && audit->uri[0] != '\0' && strcmp(other->uri, audit->uri) == 0) {
+            setting_problem(reading, owner, "signer", "uri",
+                            "is the key of [signer %s] too: the ledger's signer must have its own",
+                            other->name);
+        }
+    }
+}
+
+static void check_ledger(struct config_reading *reading)
+{
+    const struct config *config = reading->config;
+    const struct config_signer *audit = find_signer(config, config->ledger_signer);
+
+    if (config->ledger_signer[0] == '\0' || reading->section_lost) {
+        return;
+    }
+    if (audit == NULL) {
+        setting_problem(reading, OWNER_CONFIG, "ledger", "signer",
+                        "names no signer of this configuration: add a [signer %.32s]",
+                        config->ledger_signer);
+        return;
+    }
+    if (config->signer_count == 1) {
+        setting_problem(reading, OWNER_CONFIG, "ledger", "signer",
+                        "is the only signer: add one for the tokens, as the ledger's signs none");
+    }
+    if (strchr(config->issuer_url, '+') != NULL) {
+        setting_problem(reading, OWNER_CONFIG, "issuer", "url",
+                        "must not have a '+': it is part of the name of the ledger's key");
+    }
+    check_audit_key(reading, audit);
+}
+
 static void check_trust(struct config_reading *reading)
 {
     const struct config *config = reading->config;
@@ -123,6 +184,7 @@ static void check_together(struct config_reading *reading)
     check_https(reading, "metadata", "schema_endpoint", config->schema_endpoint);
     check_https(reading, "metadata", "offering_endpoint", config->offering_endpoint);
     check_https(reading, "did", "resolver_url", config->resolver_url);
+    check_ledger(reading);
     check_trust(reading);
     check_key_files(reading);
     check_listeners(reading);

@@ -84,7 +84,11 @@ struct config {
     int64_t retention_s;
     int64_t max_open_requests;
 
-    char *ledger_node; /* "": the host's name */
+    char *ledger_node;   /* "": the host's name */
+    char *ledger_signer; /* "": checkpoints are not signed */
+    int64_t checkpoint_entries;
+    int64_t checkpoint_s;
+    int64_t backlog_max;
     int64_t ledger_retention_s;
     char *checkpoint_file; /* "": NODE.checkpoint in the state directory */
 

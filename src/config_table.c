@@ -93,6 +93,20 @@ static const struct config_setting SETTINGS[] = {
       "This node's name in the ledger: of [A-Za-z0-9._-], and no other node's. Empty: the host's "
       "name.",
       TEXT(64, config_check_node, ""), .example = "node-1", FIELD(ledger_node) },
+    { "ledger", "signer",
+      "The [signer NAME] whose key, the audit key, signs the ledger's checkpoints and no token: ES256 "
+      "or Ed25519, and no other signer's. Empty: they are not signed.",
+      TEXT(CONFIG_SIGNER_NAME_MAX, NULL, ""), FIELD(ledger_signer) },
+    { "ledger", "checkpoint_entries",
+      "New entries that make the next checkpoint due.",
+      NUMBER(1, 1000000, "entries", "1000"), FIELD(checkpoint_entries) },
+    { "ledger", "checkpoint_s",
+      "From one checkpoint to the next, if there is a new entry.",
+      NUMBER(1, 3600, "seconds", "10"), FIELD(checkpoint_s) },
+    { "ledger", "backlog_max",
+      "Entries that wait for a signed checkpoint; when there are more, because the audit key's signer "
+      "is down, no token is issued until one is signed.",
+      NUMBER(1, 100000000, "entries", "100000"), FIELD(backlog_max) },
     { "ledger", "checkpoint_file",
       "Where the ledger's newest checkpoint is kept outside the store, so that an older store is "
       "noticed. Empty: NODE.checkpoint in the store's directory.",

@@ -25,8 +25,10 @@ static void fill_signers(struct service_config *out, const struct config *config
 {
     for (size_t i = 0; i < config->signer_count; i++) {
         const struct config_signer *from = &config->signers[i];
+        const bool is_audit = strcmp(from->name, config->ledger_signer) == 0;
         out->signers[i] = (struct signer_options){
             .name = from->name,
+            .purpose = is_audit ? SIGNER_CHECKPOINTS : SIGNER_TOKENS,
             .uri = from->uri,
             .algorithm = from->algorithm,
             .setenv = (const char *const *)from->setenv.items,
@@ -78,9 +80,14 @@ static void fill_ledger(struct service_config *out, const struct config *config)
         (void)snprintf(out->head_path, sizeof(out->head_path), "%s/%s.checkpoint", out->state_dir,
                        out->node);
     }
-    out->options.ledger = (struct ledger_options){ .node = out->node,
-                                                   .head_path = out->head_path,
-                                                   .retention_s = config->ledger_retention_s };
+    out->options.ledger = (struct ledger_options){
+        .node = out->node,
+        .head_path = out->head_path,
+        .backlog_max = config->ledger_signer[0] != '\0' ? config->backlog_max : 0,
+        .retention_s = config->ledger_retention_s,
+    };
+    out->options.checkpoint_entries = config->checkpoint_entries;
+    out->options.checkpoint_s = config->checkpoint_s;
 }
 
 bool service_config_fill(struct service_config *out, const struct config *config, struct error *err)

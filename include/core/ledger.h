@@ -9,7 +9,7 @@
  * When the store is older than what this node remembers outside of it (the head file), or what it
  * committed before, the store was rolled back: nothing is issued until an operator accepts that.
  *
- * Threads: ledger_append(), ledger_seal() and ledger_settle() belong to the thread that writes the
+ * Threads: ledger_append(), ledger_check(), ledger_seal() and ledger_settle() belong to the thread that writes the
  * store; the others are for any thread.
  */
 #pragma once
@@ -75,6 +75,9 @@ void ledger_close(struct ledger *ledger);
 MUST_CHECK bool ledger_append(struct ledger *ledger, struct store *store,
                               const struct ledger_entry *entry, struct error *err);
 
+/* Within the transaction: whether the tree is what it was, without an entry. Fails likewise. */
+MUST_CHECK bool ledger_check(struct ledger *ledger, struct store *store, struct error *err);
+
 /* Before store_commit(): keeps the tree, if anything was appended. */
 MUST_CHECK bool ledger_seal(struct ledger *ledger, struct store *store, struct error *err);
 
@@ -106,6 +109,16 @@ struct ledger_status {
     bool permits; /* as ledger_permits() says */
 };
 struct ledger_status ledger_status(struct ledger *ledger);
+
+/* What a checkpoint says: the tree as it was last committed. */
+struct ledger_head {
+    int64_t tree; /* its number in the store; 0: it is not there yet */
+    int64_t epoch;
+    int64_t size;
+    struct digest root;
+    bool is_rolled_back;
+};
+struct ledger_head ledger_head(struct ledger *ledger);
 
 /* The newest checkpoint that is durable covers so many entries of the tree of `epoch`. */
 void ledger_note_checkpoint(struct ledger *ledger, int64_t epoch, int64_t size);

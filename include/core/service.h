@@ -31,6 +31,8 @@ struct service_options {
     const char *store_url;
     struct store_options store;
     struct ledger_options ledger;
+    int64_t checkpoint_entries; /* as checkpointer_options has them */
+    int64_t checkpoint_s;
     struct key_rules keys;
     /* program, state_dir, development, signers, count; the rest is the service's to fill in */
     struct signers_options signers;

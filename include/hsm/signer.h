@@ -84,6 +84,7 @@ struct signer_status {
     uint64_t restarts;
     uint64_t signatures;       /* made, self-tests apart */
     uint64_t wrong_signatures; /* made by the device, not verified by its public key, thrown away */
+    int64_t patience_ms;       /* within which a request has its end, one way or the other */
     int64_t self_test_ns;      /* monotonic time of the last verified self-test; 0: none */
 };
 

@@ -30,6 +30,8 @@ enum {
     JTI_LENGTH = 32,
     LEDGER_NODE_MAX = 64,
     LEDGER_ENTRY_MAX = 2048,
+    CHECKPOINT_NOTE_MAX =
+        1536, /* with its NUL: the origin, of an issuer of 512, stands in it twice */
 };
 
 struct store;
@@ -224,8 +226,8 @@ struct stored_checkpoint {
     int64_t tree; /* number */
     int64_t size; /* of the tree then */
     int64_t time_s;
-    char note[1024]; /* the signed note (C2SP signed-note, tlog-checkpoint) */
-    char jwk[1024];  /* of the audit key that signed it */
+    char note[CHECKPOINT_NOTE_MAX]; /* the signed note (C2SP signed-note, tlog-checkpoint) */
+    char jwk[1024];                 /* of the audit key that signed it */
 };
 
 /* Does nothing if the tree has one of that size. */

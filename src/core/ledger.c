@@ -34,6 +34,7 @@ struct ledger {
     int64_t prune_due_s; /* when it is worth while to look again */
 
     pthread_mutex_t lock;
+    int64_t number; /* of the tree in the store; 0: not there yet */
     int64_t epoch;
     struct merkle_edge committed;
     int64_t checkpointed;
@@ -290,6 +291,7 @@ static bool adopt_newest(struct ledger *self, struct store *store, struct error 
         return false;
     }
     pthread_mutex_lock(&self->lock);
+    self->number = tree->number;
     self->epoch = tree->epoch;
     self->committed = tree->edge;
     self->checkpointed = checkpointed;
@@ -368,6 +370,11 @@ bool ledger_append(struct ledger *self, struct store *store, const struct ledger
     return lock_tree(self, store, err) && append_locked(self, store, entry, err);
 }
 
+bool ledger_check(struct ledger *self, struct store *store, struct error *err)
+{
+    return lock_tree(self, store, err);
+}
+
 bool ledger_seal(struct ledger *self, struct store *store, struct error *err)
 {
     return !self->is_locked || store_keep_tree(store, &self->tree, err);
@@ -379,6 +386,7 @@ void ledger_settle(struct ledger *self, bool committed)
         pthread_mutex_lock(&self->lock);
         self->is_rolled_back = self->is_rolled_back && self->tree.epoch <= self->epoch;
         self->epoch = self->tree.epoch;
+        self->number = self->tree.number;
         self->committed = self->tree.edge;
         settle_permission(self);
         pthread_mutex_unlock(&self->lock);
@@ -521,6 +529,18 @@ struct ledger_status ledger_status(struct ledger *self)
     return status;
 }
 
+struct ledger_head ledger_head(struct ledger *self)
+{
+    pthread_mutex_lock(&self->lock);
+    const struct ledger_head head = { .tree = self->number,
+                                      .epoch = self->epoch,
+                                      .size = self->committed.size,
+                                      .root = merkle_root(&self->committed),
+                                      .is_rolled_back = self->is_rolled_back };
+    pthread_mutex_unlock(&self->lock);
+    return head;
+}
+
 bool ledger_permits(struct ledger *self, struct error *err)
 {
     if (atomic_load_explicit(&self->permits, memory_order_relaxed)) {
@@ -562,6 +582,7 @@ bool ledger_look(struct ledger *self, struct store *store, struct error *err)
         return true;
     }
     pthread_mutex_lock(&self->lock);
+    self->number = newest->number;
     self->epoch = newest->epoch;
     self->committed = newest->edge;
     self->checkpointed = 0;

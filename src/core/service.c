@@ -98,6 +98,23 @@ static void note_refusal(struct service *self, const struct error *refusal)
 
 /* ---- start and stop ---- */
 
+static bool start_checkpointer(struct service *self, struct error *err)
+{
+    const struct service_options *options = self->options;
+    const struct checkpointer_options checkpointer = {
+        .store = self->store,
+        .ledger = self->ledger,
+        .signers = self->signers,
+        .issuer = options->issuer,
+        .node = options->ledger.node,
+        .head_path = options->ledger.head_path,
+        .entries = options->checkpoint_entries,
+        .interval_s = options->checkpoint_s,
+        .backlog_max = options->ledger.backlog_max,
+    };
+    return checkpointer_start(&checkpointer, &self->checkpointer, err);
+}
+
 static bool start(struct service *self, struct error *err)
 {
     if (!signers_start(&self->signers_options, &self->signers, err)) {
@@ -123,7 +140,8 @@ static bool start(struct service *self, struct error *err)
                                                      .store = self->store,
                                                      .signers = self->signers,
                                                      .committer = self->committer };
-    return revocations_start(&revocations, &self->revocations, err);
+    return revocations_start(&revocations, &self->revocations, err)
+        && start_checkpointer(self, err);
 }
 
 bool service_start(const struct service_options *options, struct service **service_out,
@@ -165,6 +183,7 @@ void service_stop(struct service *self)
     if (self->has_started) {
         note_stop(self);
     }
+    checkpointer_stop(self->checkpointer);
     committer_stop(self->committer);
     signers_stop(self->signers);
     ledger_close(self->ledger);
@@ -325,6 +344,7 @@ static const struct gauge gauges[] = {
 void service_print_metrics(struct service *self, struct text *text)
 {
     metrics_print(&self->metrics, text);
+    checkpointer_print_metrics(self->checkpointer, text);
     for (size_t i = 0; i < COUNT_OF(gauges); i++) {
         metrics_print_head(text, gauges[i].name, gauges[i].type, gauges[i].help);
         for (size_t j = 0; j < signers_count(self->signers); j++) {

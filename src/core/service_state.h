@@ -2,6 +2,7 @@
  * it. */
 #pragma once
 
+#include "core/checkpointer.h"
 #include "core/code_table.h"
 #include "core/committer.h"
 #include "core/keyring.h"
@@ -20,6 +21,7 @@ struct service {
     struct committer *committer;
     struct keyring *keyring;
     struct revocations *revocations;
+    struct checkpointer *checkpointer;
     bool has_started; /* and the ledger says so */
     struct code_table *codes;
     struct did_resolver *resolver; /* NULL: none is configured */

@@ -391,6 +391,7 @@ static const struct {
         "pkcs11:token=a?module-path=@20/module.so&pin-source=file:@20/pin%00",
         "pkcs11:token=a?module-path=@20/module.so&pin-source=file:@20/pin&pin-value=7351",
         "pkcs11:token=a b?module-path=@20/module.so&pin-source=file:@20/pin" } },
+    { "ledger", "signer", { "" }, { "main", "audit", "Main" } }, /* "main" is the only one */
     { "ledger", "node", { "", "node-1", "A.b_c" }, { "a/b", "a b", "\xc3\xa4", "a\"" } },
     { "ledger",
       "checkpoint_file",
@@ -476,6 +477,10 @@ static void test_defaults_are_as_documented(void)
     CU_ASSERT_STRING_EQUAL(config->admin_listen, "127.0.0.1:8081");
     CU_ASSERT_EQUAL(config->retention_s, 86400);
     CU_ASSERT_EQUAL(config->max_open_requests, 100000);
+    CU_ASSERT_STRING_EQUAL(config->ledger_signer, "");
+    CU_ASSERT_EQUAL(config->checkpoint_entries, 1000);
+    CU_ASSERT_EQUAL(config->checkpoint_s, 10);
+    CU_ASSERT_EQUAL(config->backlog_max, 100000);
     CU_ASSERT_EQUAL(config->token_lifetime_s, 3600);
     CU_ASSERT_EQUAL(config->code_lifetime_s, 60);
     CU_ASSERT_EQUAL(config->request_lifetime_s, 600);
@@ -538,6 +543,51 @@ static void test_trust_is_split_into_dids_and_types(void)
     CU_ASSERT_EQUAL(config->trusted[1].type_count, 0);
     CU_ASSERT_FALSE(load(COMPLETE "[trust]\nissuer = did:web:a A\nissuer = did:web:a B\n"));
     CU_ASSERT_TRUE(has_problem(11, "trust.issuer", "names did:web:a twice"));
+}
+
+#define AUDIT_URI "pkcs11:token=a;object=audit?module-path=@20/module.so&pin-source=file:@20/pin"
+#define WITH_AUDIT COMPLETE "[ledger]\nsigner = audit\n[signer audit]\nuri = "
+
+static void test_the_ledgers_signer_has_a_key_of_its_own(void)
+{
+    CU_ASSERT_TRUE(load(WITH_AUDIT AUDIT_URI "\n"));
+    CU_ASSERT_STRING_EQUAL(fixture.config->ledger_signer, "audit");
+    CU_ASSERT_TRUE(load(WITH_AUDIT AUDIT_URI "\nalgorithm = ES256\n"));
+    CU_ASSERT_TRUE(load(WITH_AUDIT AUDIT_URI "\nalgorithm = Ed25519\n"));
+
+    CU_ASSERT_FALSE(load(WITH_AUDIT GOOD_URI "\n"));
+    CU_ASSERT_TRUE(has_problem(12, "signer audit.uri", "is the key of [signer main] too"));
+    CU_ASSERT_FALSE(load(WITH_AUDIT AUDIT_URI "\nalgorithm = PS256\n"));
+    CU_ASSERT_TRUE(has_problem(13, "signer audit.algorithm", "must be ES256 or Ed25519"));
+    CU_ASSERT_FALSE(load(WITH_AUDIT AUDIT_URI "\nalgorithm = ES384\n"));
+    CU_ASSERT_TRUE(has_problem(13, "signer audit.algorithm", "must be ES256 or Ed25519"));
+    CU_ASSERT_TRUE(load(COMPLETE "[signer other]\nuri = " AUDIT_URI "\nalgorithm = ES384\n"));
+}
+
+static void test_the_ledgers_signer_is_one_of_several(void)
+{
+    CU_ASSERT_FALSE(load(COMPLETE "[ledger]\nsigner = main\n"));
+    CU_ASSERT_TRUE(has_problem(10, "ledger.signer", "is the only signer"));
+    CU_ASSERT_EQUAL(fixture.problems.count, 1);
+    CU_ASSERT_FALSE(load(COMPLETE "[ledger]\nsigner = audit\n"));
+    CU_ASSERT_TRUE(has_problem(10, "ledger.signer", "add a [signer audit]"));
+}
+
+/* C2SP signed-note: a key's name has neither blanks nor plus signs. */
+static void test_an_issuer_with_a_plus_names_no_audit_key(void)
+{
+    static const char rest[] = "[admin]\nclient_secret_file = @/secret\n[store]\n"
+                               "url = sqlite:@/issuerd.db\n[signer main]\nuri = " GOOD_URI "\n";
+    char text[1024];
+
+    (void)snprintf(text, sizeof(text), "[issuer]\nurl = https://a.example/b+c\n%s", rest);
+    CU_ASSERT_TRUE(load(text));
+    (void)snprintf(text, sizeof(text),
+                   "[issuer]\nurl = https://a.example/b+c\n%s[ledger]\nsigner = audit\n"
+                   "[signer audit]\nuri = " AUDIT_URI "\n",
+                   rest);
+    CU_ASSERT_FALSE(load(text));
+    CU_ASSERT_TRUE(has_problem(2, "issuer.url", "'+'"));
 }
 
 static void test_a_list_is_bounded(void)
@@ -789,6 +839,11 @@ int main(void)
         { "defaults are as documented", test_defaults_are_as_documented },
         { "values reach their fields", test_values_reach_their_fields },
         { "trust is split into DIDs and types", test_trust_is_split_into_dids_and_types },
+        { "the ledger's signer has a key of its own",
+          test_the_ledgers_signer_has_a_key_of_its_own },
+        { "the ledger's signer is one of several", test_the_ledgers_signer_is_one_of_several },
+        { "an issuer with a plus names no audit key",
+          test_an_issuer_with_a_plus_names_no_audit_key },
         { "a list is bounded", test_a_list_is_bounded },
         { "development allows files and plain http", test_development_allows_files_and_plain_http },
         { "all problems come at once, in order of lines",
