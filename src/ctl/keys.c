@@ -21,6 +21,7 @@ static bool open_keyring(const struct service_options *service, struct store **s
 
 struct entry {
     const char *signer;
+    bool is_audit;                   /* the ledger's */
     const struct stored_key *stored; /* NULL: not on the keyring */
     const struct signer_key *device; /* NULL: no device was asked, or it failed */
     struct error err;                /* of the device */
@@ -57,13 +58,21 @@ static struct facts facts_of(const struct entry *entry)
     return (struct facts){ "-", "-", "", NULL };
 }
 
+/* The ledger's key has no life on the keyring. */
+static const char *state_of(const struct entry *entry, const char *none)
+{
+    return entry->stored != NULL ? key_state_name(entry->stored->state)
+         : entry->is_audit       ? "audit"
+                                 : none;
+}
+
 static void print_entry(const struct entry *entry)
 {
     const struct stored_key *stored = entry->stored;
     const struct facts facts = facts_of(entry);
 
-    printf("%-10s %-12s %-7s %-43s", stored != NULL ? key_state_name(stored->state) : "-",
-           entry->signer, facts.algorithm, facts.kid);
+    printf("%-10s %-12s %-7s %-43s", state_of(entry, "-"), entry->signer, facts.algorithm,
+           facts.kid);
     if (stored != NULL) {
         printf("  since %s", instant_of(stored->since_s).text);
         print_next(stored);
@@ -87,8 +96,10 @@ static void print_entry_json(const struct entry *entry)
 
     text_add(&text, "{");
     ctl_add_member(&text, "signer", entry->signer);
+    if (state_of(entry, NULL) != NULL) {
+        ctl_add_member(&text, "state", state_of(entry, NULL));
+    }
     if (stored != NULL) {
-        ctl_add_member(&text, "state", key_state_name(stored->state));
         ctl_add_member(&text, "since", instant_of(stored->since_s).text);
         if (stored->due_s != 0) {
             ctl_add_member(&text, "due", instant_of(stored->due_s).text);
@@ -162,12 +173,16 @@ static void list_signer(struct listing *listing, const struct signers_options *s
     const char *name = signers->signers[index].name;
     struct error err = { .code = ERROR_NONE };
 
+    const bool is_audit = signers->signers[index].purpose == SIGNER_CHECKPOINTS;
     const bool there = signer_run_ceremony(signers, index, &probe, key, &err);
-    struct entry *entry = there ? entry_of_kid(listing, key->kid) : entry_of_signer(listing, name);
+    struct entry *entry = there     ? entry_of_kid(listing, key->kid)
+                        : !is_audit ? entry_of_signer(listing, name)
+                                    : NULL;
     if (entry == NULL) {
         entry = &listing->entries[listing->count++];
         *entry = (struct entry){ .signer = name };
     }
+    entry->is_audit = is_audit;
     entry->err = err;
     entry->device = there ? key : NULL;
 }
@@ -272,12 +287,15 @@ int keys_generate(const struct service_options *service, const char *signer,
                                                       .rsa_bits = options->rsa_bits };
     struct error err = { .code = ERROR_NONE };
     struct signer_key key = { .kid = "" };
-    const struct entry entry = { .signer = signer, .device = &key };
+    struct entry entry = { .signer = signer, .device = &key };
     size_t index = 0;
 
-    if (!find_signer(&service->signers, signer, &index, &err)
-        || !signer_run_ceremony(&service->signers, index, &ceremony, &key, &err)
-        || !enter_generated(service, signer, &key, &err)) {
+    if (!find_signer(&service->signers, signer, &index, &err)) {
+        return ctl_complain(&err);
+    }
+    entry.is_audit = service->signers.signers[index].purpose == SIGNER_CHECKPOINTS;
+    if (!signer_run_ceremony(&service->signers, index, &ceremony, &key, &err)
+        || (!entry.is_audit && !enter_generated(service, signer, &key, &err))) {
         return ctl_complain(&err);
     }
     if (options->json) {

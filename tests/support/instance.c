@@ -481,11 +481,11 @@ char *key_uri_through(const char *module)
     return other;
 }
 
-static void name_shim_files(struct instance *self)
+static void name_shim_files(struct instance *self, const char *signer)
 {
     instance_set_faults(self, "");
-    instance_set(self, "signer main.setenv=SHIM_CONTROL=%s", self->control_path);
-    instance_set(self, "signer main.setenv=SHIM_LOG=%s", self->shim_log_path);
+    instance_set(self, "signer %s.setenv=SHIM_CONTROL=%s", signer, self->control_path);
+    instance_set(self, "signer %s.setenv=SHIM_LOG=%s", signer, self->shim_log_path);
 }
 
 void instance_use_shim(struct instance *self)
@@ -494,7 +494,7 @@ void instance_use_shim(struct instance *self)
 
     instance_set(self, "signer main.uri=%s", uri);
     instance_set(self, "signer main.setenv=SHIM_MODULE=%s", require_variable("TEST_MODULE"));
-    name_shim_files(self);
+    name_shim_files(self, "main");
 }
 
 void instance_use_tcti_shim(struct instance *self, bool password)
@@ -505,7 +505,7 @@ void instance_use_tcti_shim(struct instance *self, bool password)
     instance_set(self, "signer main.uri=%.*s%s:%s%s", (int)(inner - uri), uri,
                  uri_path(require_variable("TEST_TCTI_SHIM")).text, inner,
                  password ? "&auth=password" : "");
-    name_shim_files(self);
+    name_shim_files(self, "main");
 }
 
 void instance_set_faults(struct instance *self, const char *lines)
@@ -517,6 +517,92 @@ void instance_set_faults(struct instance *self, const char *lines)
     if (rename(path, self->control_path) != 0) {
         give_up(self->control_path);
     }
+}
+
+/* ---- the audit key ---- */
+
+/* A test cannot go on without it. */
+static void run_tool(const char *const *argv)
+{
+    int status = 0;
+    const pid_t pid = fork();
+
+    if (pid == 0) {
+        execvp(argv[0], (char *const *)argv);
+        _exit(127);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
+        give_up(argv[0]);
+    }
+}
+
+static void use_audit_uri(struct instance *self, const char *uri)
+{
+    instance_set(self, "ledger.signer=audit");
+    instance_set(self, "signer audit.uri=%s", uri);
+#ifdef SANITIZED
+    instance_set(self, "signer audit.deadline_ms=10000");
+#endif
+}
+
+/* `uri` with the object "audit" instead of its own. */
+static char *audit_uri(const char *uri)
+{
+    char *other = NULL;
+
+    if (asprintf(&other, "pkcs11:token=issuerd%%20test;object=audit%s", strchr(uri, '?')) < 0) {
+        abort();
+    }
+    return other;
+}
+
+void instance_use_audit_key(struct instance *self)
+{
+    static bool is_made;
+    scoped(release_memory) char *uri = audit_uri(require_variable("TEST_KEY_URI"));
+    const char *const argv[] = { require_variable("TEST_TOKEN_TOOL"), "generate", uri, "ES256",
+                                 NULL };
+
+    if (!is_made) {
+        run_tool(argv);
+        is_made = true;
+    }
+    use_audit_uri(self, uri);
+    instance_set(self, "signer audit.setenv=SOFTHSM2_CONF=%s", require_variable("SOFTHSM2_CONF"));
+}
+
+void instance_use_audit_shim(struct instance *self)
+{
+    scoped(release_memory) char *through = key_uri_through(require_variable("TEST_SHIM"));
+    scoped(release_memory) char *uri = audit_uri(through);
+
+    instance_use_audit_key(self);
+    instance_set(self, "signer audit.uri=%s", uri);
+    instance_set(self, "signer audit.setenv=SHIM_MODULE=%s", require_variable("TEST_MODULE"));
+    name_shim_files(self, "audit");
+}
+
+void instance_use_audit_file(struct instance *self, const char *algorithm)
+{
+    const bool is_es256 = strcmp(algorithm, "ES256") == 0;
+    char path[PATH_LENGTH];
+    char uri[PATH_LENGTH + 8];
+
+    name_file(self, path, "audit.pem");
+    const char *const argv[] = { "openssl",
+                                 "genpkey",
+                                 "-quiet",
+                                 "-out",
+                                 path,
+                                 "-algorithm",
+                                 is_es256 ? "EC" : "ED25519",
+                                 is_es256 ? "-pkeyopt" : NULL,
+                                 "ec_paramgen_curve:P-256",
+                                 NULL };
+    run_tool(argv);
+    (void)snprintf(uri, sizeof(uri), "file:%s", path);
+    use_audit_uri(self, uri);
+    instance_set(self, "issuer.environment=development");
 }
 
 const char *instance_shim_log_path(const struct instance *self)

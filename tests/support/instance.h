@@ -74,6 +74,17 @@ void instance_use_shim(struct instance *instance);
  * auth=password in its URI. */
 void instance_use_tcti_shim(struct instance *instance, bool password);
 
+/* Gives the ledger an audit key, that of the signer "audit": another one on the token of the tests,
+ * which is made by TEST_TOKEN_TOOL the first time. */
+void instance_use_audit_key(struct instance *instance);
+
+/* The same, with the shim between the signer "audit", and it alone, and SoftHSM2. */
+void instance_use_audit_shim(struct instance *instance);
+
+/* An audit key in a file beside the configuration, made at each call: `algorithm` is ES256 or Ed25519. In
+ * an environment of development. */
+void instance_use_audit_file(struct instance *instance, const char *algorithm);
+
 /* What the shim does from now on, by lines of its control file; "": nothing. It looks every 2 ms. */
 void instance_set_faults(struct instance *instance, const char *lines);
 

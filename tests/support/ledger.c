@@ -54,6 +54,11 @@ int64_t ledger_doubles(const struct instance *instance)
                        NULL);
 }
 
+int64_t ledger_keys(const struct instance *instance)
+{
+    return read_number(instance, "SELECT count(*) FROM keys", NULL);
+}
+
 bool ledger_hold(const struct instance *instance, int ms)
 {
     sqlite3 *db = NULL;

@@ -16,6 +16,9 @@ int64_t ledger_entries_of(const struct instance *instance, const struct digest *
 /* How many entries there are beyond one an authorization: 0, whatever happens. */
 int64_t ledger_doubles(const struct instance *instance);
 
+/* How many keys the keyring has. */
+int64_t ledger_keys(const struct instance *instance);
+
 /* Keeps everyone else from writing to the store for so long. */
 bool ledger_hold(const struct instance *instance, int ms);
 
