@@ -112,6 +112,13 @@ settle_algorithm() { # settle_algorithm ALG...: those that the device may have
     *" $alg "*) ;;
     *) die "--alg $alg: one of $*" ;;
     esac
+    case $alg in
+    ES256 | Ed25519) ;;
+    *)
+        [ "$(ini_get "$conf" ledger signer)" != "$signer" ] ||
+            die "--alg $alg: $signer is the ledger's signer, whose key is ES256 or Ed25519"
+        ;;
+    esac
     if [ -z "$configured" ] && [ "$alg" = RS256 ]; then
         die "write algorithm = RS256 into [signer $signer]: without it an RSA key signs PS256"
     fi

@@ -176,7 +176,7 @@ percent_encode() { # all but RFC 3986's unreserved characters and "/"
     done
 }
 
-key_uri() { # key_uri ALG
+key_uri() { # key_uri ALG, or of the audit key: key_uri audit
     printf 'pkcs11:token=issuerd;object=issuerd-%s?module-path=%s&pin-source=file:%s' \
         "${1,,}" "$(percent_encode "$module")" "$(percent_encode "$dir/pin")"
 }
@@ -209,8 +209,17 @@ client_secret_file = $dir/client-secret
 [store]
 url = sqlite:$dir/issuerd.db
 
+[ledger]
+; whose key signs the ledger's checkpoints
+signer = audit
+
 [signer main]
 uri = $(key_uri ES256)
+algorithm = ES256
+setenv = SOFTHSM2_CONF=$dir/softhsm2.conf
+
+[signer audit]
+uri = $(key_uri audit)
 algorithm = ES256
 setenv = SOFTHSM2_CONF=$dir/softhsm2.conf
 END
@@ -298,19 +307,41 @@ have_token() {
         grep '^ *Label: *issuerd *$' >/dev/null # not -q: pipefail would see the broken pipe
 }
 
-have_key() {
-    issuerctl keys list --json 2>/dev/null |
-        jq -e 'any(.[]; .signer == "main" and .on_device)' >/dev/null
+list_keys() { # its status is that of every signer, and one may have no key yet
+    issuerctl keys list --json 2>/dev/null || true
+}
+
+have_key() { # have_key SIGNER
+    list_keys |
+        jq -e --arg signer "$1" 'any(.[]; .signer == $signer and .on_device)' >/dev/null
 }
 
 # A key beside an earlier one, of another --alg, waits on the keyring for its turn.
 ensure_active() {
     local kid
-    kid=$(issuerctl keys list --json 2>/dev/null | jq -r '.[] |
+    kid=$(list_keys | jq -r '.[] |
         select(.on_device and (.state == "generated" or .state == "published")) | .kid')
     [ -z "$kid" ] || step "key: activating it without the wait for verifiers' caches" \
         "$dir/key.log" \
         issuerctl keys activate --emergency "quickstart: nobody has the old JWK Set" -- "$kid"
+}
+
+ensure_token() { # ensure_token SIGNER
+    if have_token; then
+        say "token: issuerd is there"
+    else
+        step "token: initialising issuerd in $dir/tokens" "$dir/key.log" \
+            issuerctl token init "$1" --so-pin-file "$dir/so-pin"
+    fi
+}
+
+ensure_generated() { # ensure_generated SIGNER NAME ALG
+    if have_key "$1"; then
+        say "key: issuerd-$2 is there"
+    else
+        step "key: generating issuerd-$2 inside the token" "$dir/key.log" \
+            issuerctl keys generate "$1" --algorithm "$3"
+    fi
 }
 
 ensure_key() {
@@ -321,19 +352,22 @@ ensure_key() {
         say "key: the signer's URI is yours; token and key are left alone"
         return
     fi
-    if have_token; then
-        say "token: issuerd is there"
-    else
-        step "token: initialising issuerd in $dir/tokens" "$dir/key.log" \
-            issuerctl token init main --so-pin-file "$dir/so-pin"
-    fi
-    if have_key; then
-        say "key: issuerd-${algorithm,,} is there"
-    else
-        step "key: generating issuerd-${algorithm,,} inside the token" "$dir/key.log" \
-            issuerctl keys generate main --algorithm "$algorithm"
-    fi
+    ensure_token main
+    ensure_generated main "${algorithm,,}" "$algorithm"
     ensure_active
+}
+
+# An older configuration that was kept may have none.
+ensure_audit_key() {
+    local signer
+    signer=$(ini_get "$conf" ledger signer)
+    [ -n "$signer" ] || return 0
+    if [[ $(ini_get "$conf" "signer $signer" uri) != "$(key_uri audit)" ]]; then
+        say "audit key: its URI is yours; it is left alone"
+        return
+    fi
+    have_token || ensure_token "$signer"
+    ensure_generated "$signer" audit ES256
 }
 
 # --- the server ---
@@ -505,6 +539,7 @@ main() {
     write_softhsm_conf
     configure
     ensure_key
+    ensure_audit_key
     refuse_taken_port public --port
     refuse_taken_port admin --admin-port
 

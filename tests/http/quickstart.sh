@@ -44,12 +44,26 @@ for secret in pin so-pin client-secret; do
 done
 ! grep -rqaE 'eyJ[A-Za-z0-9_-]{20}' out err "an instance" || fail "a token was shown, or is left behind"
 
+# The ledger's last checkpoint is signed by a key of its own, which no client is told of.
+expect '^key: generating issuerd-audit inside the token \.\.\. [0-9]+ s$' out
+ledger() { # ledger SQL
+    python3 -c 'import sqlite3, sys
+print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])' "an instance/issuerd.db" "$1"
+}
+[ "$(ledger 'SELECT max(size) FROM checkpoints')" = "$(ledger 'SELECT count(*) FROM ledger')" ] ||
+    fail "the last checkpoint does not cover the ledger"
+audit=$(ledger 'SELECT jwk FROM checkpoints' | jq -r .kid)
+[ ${#audit} -eq 43 ] || fail "the audit key: $audit"
+! grep -qF -- "$audit" out || fail "the audit key is among the published keys"
+grep -q ' signed=yes$' "an instance/issuerd.log" || fail "no checkpoint was logged"
+
 # The second run keeps token, key and secrets.
 cp "an instance/pin" pin
 grep -o '"kid":"[^"]*"' out >kid
 quickstart || fail "the second run"
 expect '^token: issuerd is there$' out
 expect '^key: issuerd-es256 is there$' out
+expect '^key: issuerd-audit is there$' out
 expect '^  verified$' out
 cmp -s pin "an instance/pin" || fail "the PIN changed"
 grep -qF "$(head -n 1 kid)" out || fail "the key changed"
