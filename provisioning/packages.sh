@@ -2,7 +2,7 @@
 # The one list of Debian 12 packages, and how they are installed. quickstart.sh takes build and
 # run, tests/run.sh all of it.
 #
-#   packages.sh list|missing|install GROUP...     GROUP: build, run, test
+#   packages.sh list|missing|install GROUP...     GROUP: build, run, postgresql, test
 #
 # "missing" prints the packages that are not installed, one a line. "install" installs those with
 # apt-get, through sudo when it is not run by root; when there are none it does nothing.
@@ -11,13 +11,14 @@ set -euo pipefail
 packages_of() {
     case $1 in
     build) echo gcc libc6-dev cmake make pkg-config libmicrohttpd-dev libcjson-dev libssl-dev \
-        libp11-dev libp11-kit-dev libinih-dev libsqlite3-dev liburiparser-dev \
-        libtss2-dev libcurl4-openssl-dev libpcre2-dev ;;
+        libp11-dev libp11-kit-dev libinih-dev libsqlite3-dev libpq-dev \
+        liburiparser-dev libtss2-dev libcurl4-openssl-dev libpcre2-dev ;;
     run) echo softhsm2 curl jq jose ;;
+    postgresql) echo postgresql ;;
     test) echo libcunit1-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck binutils \
-        opensc openssl procps python3 python3-jsonschema swtpm swtpm-tools tpm2-tools ;;
+        opensc openssl procps python3 python3-jsonschema swtpm swtpm-tools tpm2-tools postgresql ;;
     *)
-        echo "packages.sh: no group \"$1\": build, run and test are" >&2
+        echo "packages.sh: no group \"$1\": build, run, postgresql and test are" >&2
         return 2
         ;;
     esac
@@ -43,7 +44,8 @@ missing() {
 }
 
 install() {
-    local as_root=() needed
+    local needed
+    as_root=()
     if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
         echo "packages.sh: no apt-get here. Install what Debian calls: $(list "$@" | xargs)" \
             "and use --no-install" >&2
@@ -60,15 +62,26 @@ install() {
         fi
         as_root=(sudo)
     fi
-    as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300)
+    apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300)
 
     # Old lists give 404s, so they are always fetched; without a network the cache may still do.
-    "${as_root[@]}" update || echo "packages.sh: apt-get update failed; trying without" >&2
+    "${apt[@]}" update || echo "packages.sh: apt-get update failed; trying without" >&2
+    case " $needed " in *" postgresql "*) no_cluster ;; esac
     # shellcheck disable=SC2086
-    if ! "${as_root[@]}" install --no-install-recommends $needed; then
+    if ! "${apt[@]}" install --no-install-recommends $needed; then
         echo "packages.sh: apt-get could not install: $needed" >&2
         return 1
     fi
+}
+
+# Debian's package makes a cluster and starts it at boot, but for this; what uses PostgreSQL here
+# makes clusters of its own. The setting goes when the package is there.
+no_cluster() {
+    local place=/etc/postgresql-common/createcluster.d
+    [ ! -e "$place/issuerd.conf" ] || return 0
+    "${as_root[@]}" mkdir -p "$place"
+    echo 'create_main_cluster = false' | "${as_root[@]}" tee "$place/issuerd.conf" >/dev/null
+    trap '"${as_root[@]}" rm -f /etc/postgresql-common/createcluster.d/issuerd.conf' EXIT
 }
 
 if [ $# -lt 2 ]; then

@@ -73,6 +73,8 @@ require_components() {
         command -v "$thing" >/dev/null || { echo "missing: $thing" && code=1; }
     done
     [ -e "$softhsm" ] || { echo "missing: $softhsm" && code=1; }
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
+        { echo "missing: PostgreSQL's initdb" && code=1; }
     [ "$code" -eq 0 ] || echo "run it without --no-install, or install them"
     return "$code"
 }
