@@ -58,7 +58,7 @@ enum error_code {
 
 struct error_cause {
     const char *library;  /* "openssl", "pkcs11", "sqlite", "os"; static storage */
-    unsigned long number; /* as the library's manual lists it */
+    unsigned long number; /* as the library's manual lists it; 0: it has no numbers */
     char text[128];
 };
 

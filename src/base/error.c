@@ -70,6 +70,9 @@ struct error_line error_line(const struct error *err)
     struct error_line line;
     if (err->cause.library == NULL) {
         (void)snprintf(line.text, sizeof(line.text), "%s", err->message);
+    } else if (err->cause.number == 0) {
+        (void)snprintf(line.text, sizeof(line.text), "%s [%s: %s]", err->message,
+                       err->cause.library, err->cause.text);
     } else {
         (void)snprintf(line.text, sizeof(line.text), "%s [%s 0x%lx: %s]", err->message,
                        err->cause.library, err->cause.number, err->cause.text);
