@@ -20,14 +20,10 @@ static bool insert_authorization(struct connection *writer, const struct new_aut
     bind_digest(insert, 5, &new->pair);
     bind_number(insert, 6, new->created_s);
     bind_number(insert, 7, new->expires_s);
-    if (sqlite3_step(insert) == SQLITE_DONE) {
-        return true;
-    }
-    if (sqlite3_extended_errcode(writer->db) == SQLITE_CONSTRAINT_UNIQUE) {
-        return fail(err, ERROR_INVALID_REQUEST,
-                    "state and nonce are those of another open request");
-    }
-    return fail_sqlite(err, writer->db, "create an authorization");
+    return run(writer, insert, "create an authorization", err)
+        && (sqlite3_changes(writer->db) == 1
+            || fail(err, ERROR_INVALID_REQUEST,
+                    "state and nonce are those of another open request"));
 }
 
 bool sqlite_create_authorization(struct store *store, const struct new_authorization *new,
@@ -242,12 +238,13 @@ bool sqlite_has_redeemed(struct store *store, const struct redemption *redemptio
     struct connection *writer = &((struct sqlite_store *)store)->writer;
     scoped(release_statement) sqlite3_stmt *ask = statement_of(writer, HAS_REDEEMED);
 
-    bind_text(ask, 1, redemption->jti);
-    bind_number(ask, 2, redemption->row);
-    if (!run(writer, ask, "look for a redemption", err)) {
-        return false;
+    bind_number(ask, 1, redemption->row);
+    bind_text(ask, 2, redemption->jti);
+    const int result = sqlite3_step(ask);
+    if (result != SQLITE_ROW && result != SQLITE_DONE) {
+        return fail_sqlite(err, writer->db, "look for a redemption");
     }
-    *redeemed_out = sqlite3_changes(writer->db) == 1;
+    *redeemed_out = result == SQLITE_ROW && sqlite3_column_int(ask, 0) != 0;
     return true;
 }
 

@@ -23,7 +23,8 @@ const char *const statements[STATEMENT_COUNT] = {
                      " WHERE pair_hash = $1 AND expires_s <= $2",
     [CREATE_AUTHORIZATION] =
         "INSERT INTO authorizations (uuid, state, nonce, presentation_definition, pair_hash,"
-        " created_s, expires_s, keep_until_s) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+        " created_s, expires_s, keep_until_s) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)"
+        " ON CONFLICT DO NOTHING",
     [FIND_AUTHORIZATION] =
         "SELECT state, nonce, presentation_definition, expires_s, tries, code_hash IS NOT NULL"
         " FROM authorizations WHERE uuid = $1",
@@ -39,8 +40,10 @@ const char *const statements[STATEMENT_COUNT] = {
     [REDEEM] = "UPDATE authorizations SET redeemed_s = $1, jti = $2, token_expires_s = $3"
                " WHERE id = $4 AND code_hash = $5 AND redeemed_s IS NULL"
                " AND code_expires_s > $1",
-    /* A write: it waits for a transaction that still has the row. */
-    [HAS_REDEEMED] = "UPDATE authorizations SET jti = $1 WHERE id = $2 AND jti = $1",
+    /* A write, whatever became of the row: it waits for a transaction that still has it, and its
+     * COMMIT for the standby to have all that came before. */
+    [HAS_REDEEMED] = "UPDATE authorizations SET jti = jti WHERE id = $1"
+                     " RETURNING jti IS NOT NULL AND jti = $2",
     [MAKE_TREE] = "INSERT INTO ledger_trees (number, node, epoch, size, edge, pruned, pruned_edge)"
                   " SELECT coalesce(max(number), 0) + 1, $1, $2, 0, $3, 0, $3 FROM ledger_trees",
     [LOCK_TREE] = "UPDATE ledger_trees SET size = size WHERE node = $1 AND epoch = $2"
