@@ -43,6 +43,10 @@ struct store_options {
     bool read_only; /* and migrate and write nothing: it is read as it was when it was opened */
 };
 
+/* What can be said of a URL without opening the store. Fails with ERROR_CONFIG, the message going on
+ * from "store.url". */
+MUST_CHECK bool store_check_url(const char *url, struct error *err);
+
 /* Opens, creates or migrates the store. Fails with ERROR_CONFIG for a URL of no known scheme and
  * for a schema newer than this program. The caller owns *store_out. */
 MUST_CHECK bool store_open(const char *url, const struct store_options *options,

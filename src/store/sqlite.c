@@ -112,6 +112,7 @@ static const char *const migrations[] = {
     "ALTER TABLE keys ADD COLUMN last_expiry_s INTEGER NOT NULL DEFAULT 0;",
 };
 
+static store_check_url_fn sqlite_check_url;
 static store_open_fn sqlite_open;
 static store_close_fn sqlite_close;
 static store_now_fn sqlite_now_s;
@@ -122,7 +123,7 @@ static store_heartbeat_fn sqlite_heartbeat;
 static store_purge_fn sqlite_purge;
 
 const struct store_driver sqlite_driver = {
-    .scheme = "sqlite",
+    .check_url = sqlite_check_url,
     .open = sqlite_open,
     .close = sqlite_close,
     .now_s = sqlite_now_s,
@@ -426,6 +427,23 @@ static bool snapshot_open(struct sqlite_store *self, struct error *err)
         && snapshot_begin(self->path, true, connection, err);
 }
 
+static bool sqlite_check_url(const char *url, struct error *err)
+{
+    const char *path = url + strlen("sqlite:");
+    struct stat status;
+
+    if (path[0] != '/') {
+        return fail(err, ERROR_CONFIG, "must be sqlite:/ABSOLUTE/PATH");
+    }
+    if (path[strlen(path) - 1] == '/' || (stat(path, &status) == 0 && !S_ISREG(status.st_mode))) {
+        return fail(err, ERROR_CONFIG, "must name a file: %s is none", path);
+    }
+    scoped(release_memory) char *directory = xstrdup(path);
+    strrchr(directory, '/')[1] = '\0';
+    return (stat(directory, &status) == 0 && S_ISDIR(status.st_mode))
+        || fail(err, ERROR_CONFIG, "is in the directory %s that is not there: make it", directory);
+}
+
 DEFINE_RELEASE(release_store, struct store, store_close)
 
 static bool start_checkpointer(struct sqlite_store *self, struct error *err)
@@ -434,9 +452,10 @@ static bool start_checkpointer(struct sqlite_store *self, struct error *err)
     return self->has_checkpointer || fail(err, ERROR_INTERNAL, "start a thread");
 }
 
-static bool sqlite_open(const char *location, const struct store_options *options,
+static bool sqlite_open(const char *url, const struct store_options *options,
                         struct store **store_out, struct error *err)
 {
+    const char *location = url + strlen("sqlite:");
     struct sqlite_store *self = xcalloc(1, sizeof(*self));
     scoped(release_store) struct store *store = &self->base;
 

@@ -7,18 +7,43 @@
 #include "base/memory.h"
 #include "store/store_driver.h"
 
-static const struct store_driver *const drivers[] = { &sqlite_driver };
+static const struct {
+    const char *scheme;
+    const struct store_driver *driver;
+} engines[] = {
+    { "sqlite:", &sqlite_driver },
+    { "postgresql:", &postgresql_driver },
+    { "postgres:", &postgresql_driver },
+};
+
+/* NULL: there is none. */
+static const struct store_driver *find_driver(const char *url)
+{
+    for (size_t i = 0; i < COUNT_OF(engines); i++) {
+        if (strncmp(url, engines[i].scheme, strlen(engines[i].scheme)) == 0) {
+            return engines[i].driver;
+        }
+    }
+    return NULL;
+}
+
+bool store_check_url(const char *url, struct error *err)
+{
+    const struct store_driver *driver = find_driver(url);
+
+    return driver != NULL ? driver->check_url(url, err)
+                          : fail(err, ERROR_CONFIG,
+                                 "must be sqlite:/ABSOLUTE/PATH or postgresql://HOST/DATABASE");
+}
 
 bool store_open(const char *url, const struct store_options *options, struct store **store_out,
                 struct error *err)
 {
-    for (size_t i = 0; i < COUNT_OF(drivers); i++) {
-        const size_t length = strlen(drivers[i]->scheme);
-        if (strncmp(url, drivers[i]->scheme, length) == 0 && url[length] == ':') {
-            return drivers[i]->open(url + length + 1, options, store_out, err);
-        }
-    }
-    return fail(err, ERROR_CONFIG, "store.url: no engine for this scheme (sqlite:)");
+    const struct store_driver *driver = find_driver(url);
+
+    return driver != NULL ? driver->open(url, options, store_out, err)
+                          : fail(err, ERROR_CONFIG,
+                                 "store.url: no engine for this scheme (sqlite:, postgresql:)");
 }
 
 void store_close(struct store *store)

@@ -1,9 +1,11 @@
-/* What a storage engine implements: sqlite.c defines one; store.c picks by the URL's scheme. */
+/* What a storage engine implements: sqlite.c and postgresql.c define one each; store.c picks by the
+ * URL's scheme. */
 #pragma once
 
 #include "store/store.h"
 
-typedef MUST_CHECK bool store_open_fn(const char *location, const struct store_options *options,
+typedef MUST_CHECK bool store_check_url_fn(const char *url, struct error *err);
+typedef MUST_CHECK bool store_open_fn(const char *url, const struct store_options *options,
                                       struct store **store_out, struct error *err);
 typedef void store_close_fn(struct store *store);
 typedef int64_t store_now_fn(struct store *store);
@@ -87,7 +89,7 @@ typedef MUST_CHECK bool store_purge_fn(struct store *store, int64_t now_s, int l
                                        bool *more_out, struct error *err);
 
 struct store_driver {
-    const char *scheme; /* "sqlite" */
+    store_check_url_fn *check_url;
     store_open_fn *open;
     store_close_fn *close;
     store_now_fn *now_s;
@@ -147,3 +149,4 @@ MUST_CHECK bool ledger_edge_from_bytes(int64_t size, const void *bytes, size_t l
 MUST_CHECK bool key_state_from_name(const char *name, enum key_state *state_out);
 
 extern const struct store_driver sqlite_driver;
+extern const struct store_driver postgresql_driver;
