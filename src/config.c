@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/memory.h"
 #include "config_check.h"
@@ -175,6 +176,16 @@ static void check_trust(struct config_reading *reading)
     }
 }
 
+static void check_state_dir(struct config_reading *reading)
+{
+    const char *path = reading->config->state_dir;
+    struct stat status;
+    if (path[0] != '\0' && (stat(path, &status) != 0 || !S_ISDIR(status.st_mode))) {
+        setting_problem(reading, OWNER_CONFIG, "store", "state_dir",
+                        "is %.160s, a directory that is not there: make it", path);
+    }
+}
+
 static void check_together(struct config_reading *reading)
 {
     const struct config *config = reading->config;
@@ -188,6 +199,7 @@ static void check_together(struct config_reading *reading)
     check_trust(reading);
     check_key_files(reading);
     check_listeners(reading);
+    check_state_dir(reading);
 }
 
 static enum log_level level_from_name(const char *name)
@@ -217,6 +229,19 @@ static struct config_trust split_trust(char *words)
     return trust;
 }
 
+/* A store's URL that is wrong was told already: then there is none. */
+static char *default_state_dir(const char *store_url)
+{
+    const char *path = store_url + strlen("sqlite:");
+    if (!has_prefix(store_url, "sqlite:")) {
+        return xstrdup(store_url[0] != '\0' ? "/var/lib/issuerd" : "");
+    }
+    const char *slash = strrchr(path, '/');
+    char *directory = xstrdup(path);
+    directory[slash > path ? slash - path : 1] = '\0';
+    return directory;
+}
+
 /* The fields that follow from others. Every text is a good one here, or its default. */
 static void derive(struct config *config)
 {
@@ -230,6 +255,10 @@ static void derive(struct config *config)
         config->trusted[config->trusted_count++] = split_trust(config->trust.items[i]);
     }
     config->log_level = level_from_name(config->log_level_name);
+    if (config->state_dir[0] == '\0') {
+        free(config->state_dir);
+        config->state_dir = default_state_dir(config->store_url);
+    }
     if (config->audience[0] == '\0') {
         free(config->audience);
         config->audience = xstrdup(config->issuer_url);

@@ -81,6 +81,7 @@ struct config {
     char *client_secret_file;
 
     char *store_url;
+    char *state_dir;
     int64_t retention_s;
     int64_t max_open_requests;
 

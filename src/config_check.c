@@ -17,6 +17,7 @@
 #include "base/uri.h"
 #include "hsm/tpm_uri.h"
 #include "jose/did.h"
+#include "store/store.h"
 
 /* --- text --- */
 
@@ -124,22 +125,7 @@ bool config_check_secret_file(const char *value, struct error *err)
 
 bool config_check_store_url(const char *value, struct error *err)
 {
-    const char *path = value + strlen("sqlite:");
-    struct stat status;
-    if (!has_prefix(value, "sqlite:") || path[0] != '/') {
-        return fail(err, ERROR_CONFIG,
-                    "must be sqlite:/ABSOLUTE/PATH (no other store is built in)");
-    }
-    if (path[strlen(path) - 1] == '/' || (stat(path, &status) == 0 && !S_ISREG(status.st_mode))) {
-        return fail(err, ERROR_CONFIG, "must name a file: %s is none", path);
-    }
-    scoped(release_memory) char *directory = xstrdup(path);
-    strrchr(directory, '/')[1] = '\0';
-    if (stat(directory, &status) != 0 || !S_ISDIR(status.st_mode)) {
-        return fail(err, ERROR_CONFIG, "is in the directory %s that is not there: make it",
-                    directory);
-    }
-    return true;
+    return store_check_url(value, err);
 }
 
 bool config_check_node(const char *value, struct error *err)

@@ -79,9 +79,15 @@ static const struct config_setting SETTINGS[] = {
       .example = "/run/credentials/issuerd.service/client-secret", FIELD(client_secret_file) },
 
     { "store", "url",
-      "The database of authorizations: sqlite:/ABSOLUTE/PATH; its directory must be there.",
+      "The database: sqlite:/ABSOLUTE/PATH, whose directory must be there, or, for several nodes, "
+      "postgresql://HOST,HOST/DATABASE as libpq reads it, with passfile= for a password, and "
+      "sslmode= for a remote host.",
       TEXT(PATH_LENGTH_MAX, config_check_store_url, ""), .required = true,
       .example = "sqlite:/var/lib/issuerd/issuerd.db", FIELD(store_url) },
+    { "store", "state_dir",
+      "Where this node keeps what must outlive a restart beside the database. Empty: the SQLite "
+      "file's directory, or /var/lib/issuerd.",
+      TEXT(PATH_LENGTH_MAX, config_check_path, ""), FIELD(state_dir) },
     { "store", "retention_s",
       "How long redeemed and expired authorizations are kept.",
       NUMBER(0, 3650 * DAY_S, "seconds", "86400"), FIELD(retention_s) },
@@ -109,7 +115,7 @@ static const struct config_setting SETTINGS[] = {
       NUMBER(1, 100000000, "entries", "100000"), FIELD(backlog_max) },
     { "ledger", "checkpoint_file",
       "Where the ledger's newest checkpoint is kept outside the store, so that an older store is "
-      "noticed. Empty: NODE.checkpoint in the store's directory.",
+      "noticed. Empty: NODE.checkpoint in the state directory.",
       TEXT(PATH_LENGTH_MAX, config_check_path, ""),
       .example = "/var/lib/issuerd/node-1.checkpoint", FIELD(checkpoint_file) },
 

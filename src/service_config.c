@@ -77,8 +77,8 @@ static void fill_ledger(struct service_config *out, const struct config *config)
     if (config->checkpoint_file[0] != '\0') {
         (void)snprintf(out->head_path, sizeof(out->head_path), "%s", config->checkpoint_file);
     } else {
-        (void)snprintf(out->head_path, sizeof(out->head_path), "%s/%s.checkpoint", out->state_dir,
-                       out->node);
+        (void)snprintf(out->head_path, sizeof(out->head_path), "%s/%s.checkpoint",
+                       config->state_dir, out->node);
     }
     out->options.ledger = (struct ledger_options){
         .node = out->node,
@@ -96,10 +96,6 @@ bool service_config_fill(struct service_config *out, const struct config *config
     if (!find_signer_program(out->program, sizeof(out->program), err)) {
         return false;
     }
-    const char *store_path = strchr(config->store_url, ':') + 1;
-    const char *slash = strrchr(store_path, '/');
-    (void)snprintf(out->state_dir, sizeof(out->state_dir), "%.*s",
-                   (int)(slash > store_path ? slash - store_path : 1), store_path);
     fill_signers(out, config);
     fill_trust(out, config);
     out->options = (struct service_options){
@@ -117,7 +113,7 @@ bool service_config_fill(struct service_config *out, const struct config *config
         .keys = { .jwks_max_age_s = config->jwks_max_age_s,
                   .token_lifetime_s = config->token_lifetime_s },
         .signers = { .program = out->program,
-                     .state_dir = out->state_dir,
+                     .state_dir = config->state_dir,
                      .issuer = config->issuer_url,
                      .audience = config->audience,
                      .lifetime_max_s = config->token_lifetime_s,

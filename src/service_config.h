@@ -9,7 +9,6 @@ struct service_config {
     struct signer_options signers[CONFIG_SIGNERS_MAX];
     struct trusted_issuer trusted[CONFIG_LIST_MAX];
     char program[4096];   /* issuerd-signer, beside the running program */
-    char state_dir[4096]; /* the directory of the store */
     char node[LEDGER_NODE_MAX + 1];
     char head_path[4096 + LEDGER_NODE_MAX + 16];
 };

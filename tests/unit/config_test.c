@@ -319,6 +319,7 @@ static const struct {
       { "sqlite:@/issuerd.db", "sqlite:@/secret" },
       { "", "sqlite:", "sqlite:issuerd.db", "sqlite:@/missing/issuerd.db", "sqlite:@/",
         "sqlite:/tmp", "postgresql://db/issuer", "@/issuerd.db" } },
+    { "store", "state_dir", { "", "@/" }, { "state", "@/missing", "@/secret" } },
     { "tokens",
       "audience",
       { "", "https://api.example", "payments" },
@@ -527,6 +528,52 @@ static void test_values_reach_their_fields(void)
     CU_ASSERT_STRING_EQUAL(config->audience, "x");
     CU_ASSERT_STRING_EQUAL(config->display_name, "A \"B\" C");
     CU_ASSERT_STRING_EQUAL(config->credential_endpoint, "https://a.example/;b");
+}
+
+#define WITH_STORE(settings)                                                                       \
+    "[issuer]\nurl = https://issuer.example\n[admin]\nclient_secret_file = @/secret\n"             \
+    "[store]\n" settings "\n[signer main]\nuri = " GOOD_URI "\n"
+
+#define IN_POSTGRESQL(url) WITH_STORE("state_dir = @/\nurl = " url)
+
+static void test_a_postgresql_store_is_named_as_libpq_reads_it(void)
+{
+    CU_ASSERT_TRUE(load(IN_POSTGRESQL("postgresql:///issuerd?host=/run/postgresql&user=issuerd")));
+    CU_ASSERT_TRUE(load(IN_POSTGRESQL("postgres://issuerd@localhost,[::1]:5433/issuerd")));
+    CU_ASSERT_TRUE(load(IN_POSTGRESQL("postgresql://a.example,b.example/issuerd?passfile=/run/p"
+                                      "&sslmode=verify-full&sslrootcert=/etc/ssl/db.pem")));
+}
+
+static void test_a_postgresql_store_is_refused_for_what_its_url_says(void)
+{
+    CU_ASSERT_FALSE(load(IN_POSTGRESQL("postgresql://issuerd:pw@localhost/issuerd")));
+    CU_ASSERT_TRUE(has_problem(7, "store.url", "passfile=/PATH"));
+    CU_ASSERT_FALSE(load(IN_POSTGRESQL("postgresql://localhost/issuerd?password=pw")));
+    CU_ASSERT_TRUE(has_problem(7, "store.url", "passfile=/PATH"));
+    CU_ASSERT_FALSE(load(IN_POSTGRESQL("postgresql://localhost")));
+    CU_ASSERT_TRUE(has_problem(7, "store.url", "must name a database"));
+    CU_ASSERT_FALSE(load(IN_POSTGRESQL("postgresql://localhost,db.example/issuerd")));
+    CU_ASSERT_TRUE(has_problem(7, "store.url", "db.example and no sslmode"));
+    CU_ASSERT_FALSE(load(IN_POSTGRESQL("postgresql://localhost/issuerd?no_such=1")));
+    CU_ASSERT_TRUE(has_problem(7, "store.url", "no_such"));
+    CU_ASSERT_FALSE(load(IN_POSTGRESQL("postgresql:///issuerd?host=/a,/b&port=1,2,3")));
+    CU_ASSERT_TRUE(has_problem(7, "store.url", "as many hosts"));
+    CU_ASSERT_FALSE(load(IN_POSTGRESQL("postgresql:///issuerd?host=/,/,/,/,/,/,/,/,/")));
+    CU_ASSERT_TRUE(has_problem(7, "store.url", "more than 8 hosts"));
+    CU_ASSERT_FALSE(load(IN_POSTGRESQL("mysql://localhost/issuerd")));
+    CU_ASSERT_TRUE(has_problem(7, "store.url", "postgresql://HOST/DATABASE"));
+}
+
+static void test_the_state_directory_is_the_sqlite_file_s_unless_it_is_named(void)
+{
+    char directory[256];
+
+    CU_ASSERT_TRUE_FATAL(load(COMPLETE));
+    (void)snprintf(directory, sizeof(directory), "%s", fixture.config->state_dir);
+    CU_ASSERT_TRUE_FATAL(load(WITH_STORE("state_dir = @/\nurl = sqlite:/tmp/i.db")));
+    CU_ASSERT_EQUAL(strncmp(fixture.config->state_dir, directory, strlen(directory)), 0);
+    CU_ASSERT_FALSE(load(WITH_STORE("state_dir = @/missing\nurl = sqlite:/tmp/i.db")));
+    CU_ASSERT_TRUE(has_problem(6, "store.state_dir", "make it"));
 }
 
 static void test_trust_is_split_into_dids_and_types(void)
@@ -838,6 +885,12 @@ int main(void)
         { "every row explains itself", test_every_row_explains_itself },
         { "defaults are as documented", test_defaults_are_as_documented },
         { "values reach their fields", test_values_reach_their_fields },
+        { "a PostgreSQL store is named as libpq reads it",
+          test_a_postgresql_store_is_named_as_libpq_reads_it },
+        { "a PostgreSQL store is refused for what its URL says",
+          test_a_postgresql_store_is_refused_for_what_its_url_says },
+        { "the state directory is the SQLite file's unless it is named",
+          test_the_state_directory_is_the_sqlite_file_s_unless_it_is_named },
         { "trust is split into DIDs and types", test_trust_is_split_into_dids_and_types },
         { "the ledger's signer has a key of its own",
           test_the_ledgers_signer_has_a_key_of_its_own },
