@@ -105,10 +105,10 @@ static const struct config_setting SETTINGS[] = {
       TEXT(CONFIG_SIGNER_NAME_MAX, NULL, ""), FIELD(ledger_signer) },
     { "ledger", "checkpoint_entries",
       "New entries that make the next checkpoint due.",
-      NUMBER(1, 1000000, "entries", "1000"), FIELD(checkpoint_entries) },
+      NUMBER(1, 1000000, "entries", "10000"), FIELD(checkpoint_entries) },
     { "ledger", "checkpoint_s",
       "From one checkpoint to the next, if there is a new entry.",
-      NUMBER(1, 3600, "seconds", "10"), FIELD(checkpoint_s) },
+      NUMBER(1, 3600, "seconds", "30"), FIELD(checkpoint_s) },
     { "ledger", "backlog_max",
       "Entries that wait for a signed checkpoint; when there are more, because the audit key's signer "
       "is down, no token is issued until one is signed.",

@@ -325,12 +325,30 @@ static void report_backlog(struct checkpointer *self)
     self->is_behind = is_behind;
 }
 
+/* What the store lost is remembered for a restart, and for the operator's tool, which is waited for. */
+static void await_acceptance(struct checkpointer *self, const struct ledger_head *head)
+{
+    struct checkpoint checkpoint;
+    struct error err = { .code = ERROR_NONE };
+
+    compose(&checkpoint, &self->options, head);
+    if (head->size > self->kept.size && head->epoch == self->kept.epoch
+        && !keep_head(self, &checkpoint, false, &err)) {
+        report_failure(self, &checkpoint, &err);
+    }
+    (void)!ledger_look(self->options.ledger, self->options.store, &err); /* and again soon */
+}
+
 static void look(struct checkpointer *self)
 {
     const struct ledger_head head = ledger_head(self->options.ledger);
     const int64_t now_ns = monotonic_ns();
 
     report_backlog(self);
+    if (head.is_rolled_back && now_ns >= self->retry_ns) {
+        await_acceptance(self, &head);
+        self->retry_ns = monotonic_ns() + RETRY_MS * (int64_t)NS_PER_MS;
+    }
     if (is_due(self, &head, now_ns)) {
         const bool made = make_checkpoint(self, &head, INT64_MAX);
         self->next_ns = now_ns + self->options.interval_s * NS_PER_S;

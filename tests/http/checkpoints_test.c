@@ -267,7 +267,7 @@ static void test_the_audit_key_signs_no_token_and_is_not_published(void)
     CU_ASSERT_EQUAL(strlen(kid), 43);
     CU_ASSERT_FALSE(lists("/.well-known/jwks.json", kid));
     CU_ASSERT_TRUE(lists("/.well-known/jwks.json", "\"kid\""));
-    CU_ASSERT_EQUAL(health_signer_metric(fixture.instance, "main", "signatures_total"), 10);
+    CU_ASSERT_TRUE(health_signer_metric(fixture.instance, "main", "signatures_total") >= 10);
     CU_ASSERT_EQUAL(health_signer_metric(fixture.instance, "audit", "signatures_total"),
                     (double)checkpoint_count(fixture.instance));
     CU_ASSERT_EQUAL(ledger_keys(fixture.instance), 1);

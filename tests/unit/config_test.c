@@ -479,8 +479,8 @@ static void test_defaults_are_as_documented(void)
     CU_ASSERT_EQUAL(config->retention_s, 86400);
     CU_ASSERT_EQUAL(config->max_open_requests, 100000);
     CU_ASSERT_STRING_EQUAL(config->ledger_signer, "");
-    CU_ASSERT_EQUAL(config->checkpoint_entries, 1000);
-    CU_ASSERT_EQUAL(config->checkpoint_s, 10);
+    CU_ASSERT_EQUAL(config->checkpoint_entries, 10000);
+    CU_ASSERT_EQUAL(config->checkpoint_s, 30);
     CU_ASSERT_EQUAL(config->backlog_max, 100000);
     CU_ASSERT_EQUAL(config->token_lifetime_s, 3600);
     CU_ASSERT_EQUAL(config->code_lifetime_s, 60);
