@@ -272,6 +272,9 @@ static void *settle_locked(struct signer *signer, const struct wire_answer *answ
     const uint64_t sequence = answer->id >> SLOT_BITS;
     void *tag = NULL;
 
+    if (answer->wrong > 0) { /* whether or not the signer, which ends after it, was failed first */
+        atomic_fetch_add_explicit(&signer->wrong_signatures, answer->wrong, memory_order_relaxed);
+    }
     if (!slot_release_locked(signer, answer->id, &tag)) {
         return NULL;
     }
@@ -279,9 +282,6 @@ static void *settle_locked(struct signer *signer, const struct wire_answer *answ
         signer->answered_sequence = sequence;
     }
     signer->answered_ns = now_ns;
-    if (answer->wrong > 0) {
-        atomic_fetch_add_explicit(&signer->wrong_signatures, answer->wrong, memory_order_relaxed);
-    }
     if (answer->status == WIRE_SIGNED) {
         smooth_signature_time(signer, answer->sign_ns);
     }
