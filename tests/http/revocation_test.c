@@ -380,7 +380,7 @@ static void test_the_list_verifies_with_the_published_keys_and_is_no_access_toke
 {
     CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance) && spend_code());
     CU_ASSERT_TRUE(health_is_gone(fixture.instance, fixture.code));
-    CU_ASSERT_TRUE(within(fixture.instance, is_listed, VISIBLE_S));
+    CU_ASSERT_TRUE_FATAL(within(fixture.instance, is_listed, VISIBLE_S));
     CU_ASSERT_TRUE(verifies(fixture.list));
     check_header();
     CU_ASSERT_EQUAL(cJSON_GetArraySize(fixture.claims), 5); /* no sub, aud, client_id, jti */
