@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -58,7 +59,9 @@ static bool sign_and_verify(unsigned worker, struct jws_verifier *verifier, cons
             return false;
         }
         signing->sign_ns = monotonic_ns() - start_ns;
+        CRASH_POINT(SIGNER_SIGNED);
         if (jws_verify(verifier, input, length, &signing->signature)) {
+            CRASH_POINT(SIGNER_VERIFIED);
             return true;
         }
         log_event(LOG_LEVEL_ERROR, "signer.wrong_signature", "signer=%s key='%s'", launch.name,
@@ -151,6 +154,7 @@ static void *worker_run(void *argument)
     }
     while (receive_request(request)) {
         struct wire_answer answer = { .id = request->id };
+        CRASH_POINT(SIGNER_REQUEST_RECEIVED);
         const bool alive = make_answer(worker, verifier, request, &answer, &err);
         if (!alive) {
             answer.status = WIRE_FAILED;
@@ -158,6 +162,7 @@ static void *worker_run(void *argument)
         if (!send_answer(&answer) || !alive) {
             die(&err);
         }
+        CRASH_POINT(SIGNER_ANSWERED);
     }
     (void)!fail_errno(&err, ERROR_INTERNAL, "read a request");
     die(&err);

@@ -12,6 +12,7 @@
 #include <microhttpd.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "http/client_address.h"
@@ -346,6 +347,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     if (state == NULL || *request_context == NULL) {
         return;
     }
+    CRASH_POINT(ANSWER_SENT);
     explicit_bzero(state->body, state->body_length); /* codes and secrets do not stay */
     state->body_length = 0;
     state->body_too_large = false;

@@ -1,6 +1,7 @@
 /* /api/v1/tokens: trades an authorization code for an access token; lists the revoked ones. */
 #include "http/endpoint.h"
 
+#include "base/crash_point.h"
 #include "base/memory.h"
 #include "http/document.h"
 #include "http/json_body.h"
@@ -14,6 +15,7 @@ static bool reply_token(struct reply *reply, const struct access_token *token, s
 {
     struct text text = reply_text(reply, token->jwt_length + AROUND_THE_TOKEN);
 
+    CRASH_POINT(ANSWER_BEGUN);
     text_add(&text, "{\"access_token\":\"");
     text_add_bytes(&text, token->jwt, token->jwt_length);
     text_add(&text, "\",\"token_type\":\"Bearer\",\"expires_in\":");
@@ -45,6 +47,7 @@ bool tokens_endpoint(const struct site *site, const struct request *request, str
         service_count_refusal(site->service, err->code, request->received_ns);
         return false;
     }
+    CRASH_POINT(REQUEST_PARSED);
     return redeem(site, request, code, reply, err);
 }
 

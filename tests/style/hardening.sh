@@ -1,6 +1,7 @@
 #!/bin/sh
 # The three programs are built hardened: position independent, relocations read-only and bound at
-# start, no executable stack, stack protector and _FORTIFY_SOURCE in use.
+# start, no executable stack, stack protector and _FORTIFY_SOURCE in use. None has a crash point
+# (base/crash_point.h) in it.
 #
 #   BUILD_DIR=DIR hardening.sh      DIR holds the programs (build-tests/gcc)
 set -u
@@ -24,6 +25,10 @@ for program in issuerd issuerd-signer issuerctl; do
     expect "non-executable stack" 'GNU_STACK( +0x[0-9a-f]+)+ +RW +0x' "$facts"
     expect "stack protector" '__stack_chk_fail' "$facts"
     expect "_FORTIFY_SOURCE" '__[a-z]+_chk(@|$)' "$facts"
+    if grep -qE 'ISSUERD_CRASH|signer-request-received' "$file"; then
+        echo "$program: has crash points"
+        bad=1
+    fi
     printf '%s\n' "$facts" | grep -E 'LOAD.* RWE ' && { echo "$program: writable code" && bad=1; }
 done
 exit "$bad"
