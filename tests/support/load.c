@@ -48,6 +48,11 @@ static bool is_refusal(const struct http_reply *reply)
     return reply->status == 503 && after != NULL && atoi(after) > 0;
 }
 
+static bool is_gone(const struct http_reply *reply)
+{
+    return is_error_reply(reply, 400, API_CODE_GONE, "POST", TOKENS_PATH);
+}
+
 /* A request that was sent before the mark says nothing of the time after it, unless it failed. */
 static void note_calm(struct load *self, bool issued, int64_t sent_ns)
 {
@@ -78,6 +83,9 @@ static enum load_outcome judge(struct load *self, const struct http_reply *reply
     if (reply->status == 0) {
         return LOAD_UNANSWERED;
     }
+    if (code->unanswered > 0 && reply->status == 400 && is_gone(reply)) {
+        return LOAD_SPENT;
+    }
     if (is_token_reply(reply, token)) {
         note_token(code, token);
         if (token_verifies(token, self->jwks)) {
@@ -94,6 +102,13 @@ static bool is_given_up(struct load *self)
     return every != 0 && atomic_fetch_add(&self->refused, 1) % every == 0;
 }
 
+/* The answer is no answer yet, and there is time for another. */
+static bool may_ask_again(const struct load *self, const struct load_code *code, bool refused)
+{
+    return (refused || (code->last_status == 0 && self->options.is_persistent))
+        && code->last_ns - code->first_ns < PATIENCE_S * NS_PER_S;
+}
+
 /* One request. True if the code is to be asked for again. */
 static bool redeem_once(struct load *self, struct http_client *client, struct load_code *code)
 {
@@ -108,14 +123,43 @@ static bool redeem_once(struct load *self, struct http_client *client, struct lo
     }
     const bool refused = is_refusal(reply);
     code->refusals += refused;
-    if (refused && code->last_ns - code->first_ns < PATIENCE_S * NS_PER_S) {
+    code->unanswered += reply->status == 0;
+    if (may_ask_again(self, code, refused)) {
         note_calm(self, false, sent_ns);
-        code->outcome = LOAD_GIVEN_UP;
-        return code->refusals > 1 || !is_given_up(self);
+        code->outcome = code->unanswered > 0 ? LOAD_UNANSWERED : LOAD_GIVEN_UP;
+        return !refused || code->refusals > 1 || !is_given_up(self);
     }
     code->outcome = judge(self, reply, code);
     note_calm(self, code->outcome == LOAD_ISSUED, sent_ns);
     return false;
+}
+
+/* A connection that broke is no use any more. */
+static struct http_client *connect_again(const struct load *self, struct http_client *client)
+{
+    http_close(client);
+    return http_connect(instance_public_port(self->instance));
+}
+
+/* Only a refusal as spent is right. */
+static bool is_refused_again(const struct load *self, struct http_client **client,
+                             const struct load_code *code)
+{
+    const int64_t deadline_ns = monotonic_ns() + PATIENCE_S * NS_PER_S;
+    const struct http_reply *reply = api_redeem(*client, code->code);
+
+    while ((reply->status == 0 || is_refusal(reply)) && monotonic_ns() < deadline_ns) {
+        (void)usleep(RETRY_US);
+        *client = reply->status == 0 ? connect_again(self, *client) : *client;
+        reply = api_redeem(*client, code->code);
+    }
+    return is_gone(reply);
+}
+
+static bool is_replayed(struct load *self)
+{
+    const unsigned every = self->options.replay_every;
+    return every != 0 && atomic_load(&self->issued) % every == 0;
 }
 
 static void redeem(struct load *self, struct load_code *code)
@@ -124,6 +168,11 @@ static void redeem(struct load *self, struct load_code *code)
 
     while (redeem_once(self, client, code)) {
         (void)usleep(RETRY_US);
+        client = code->last_status == 0 ? connect_again(self, client) : client;
+    }
+    if (code->outcome == LOAD_ISSUED && is_replayed(self)
+        && !is_refused_again(self, &client, code)) {
+        code->outcome = LOAD_WRONG;
     }
     http_close(client);
 }
@@ -135,6 +184,7 @@ static void enter(struct load *self, const struct load_code *code)
     pthread_mutex_lock(&self->lock);
     book->issued += code->outcome == LOAD_ISSUED;
     book->unanswered += code->outcome == LOAD_UNANSWERED;
+    book->spent += code->outcome == LOAD_SPENT;
     book->wrong += code->outcome == LOAD_WRONG;
     book->refusals += code->refusals;
     if (code->slowest_ns > book->slowest_ns) {
@@ -147,14 +197,25 @@ static void enter(struct load *self, const struct load_code *code)
     atomic_fetch_add(&self->issued, code->outcome == LOAD_ISSUED);
 }
 
-/* A server that is gone makes no codes: then there is nothing left to do. */
+/* A server that is gone makes no codes: then there is nothing left to do, or it comes back. */
+static bool make_code(struct load *self, struct load_code *code)
+{
+    while (!api_make_named_code(self->instance, NULL, code->authorization, code->code)) {
+        if (!self->options.is_persistent || atomic_load(&self->stopping)) {
+            return false;
+        }
+        (void)usleep(RETRY_US);
+    }
+    return true;
+}
+
 static void *work(void *argument)
 {
     struct load *self = argument;
 
     while (!atomic_load(&self->stopping)) {
         struct load_code code = { .refusals = 0 };
-        if (!api_make_named_code(self->instance, NULL, code.authorization, code.code)) {
+        if (!make_code(self, &code)) {
             break;
         }
         redeem(self, &code);
@@ -250,17 +311,15 @@ static void write_hex(FILE *file, const char *name, const struct digest *digest)
 static void write_code(FILE *file, unsigned number, const struct load_code *code)
 {
     static const char *const outcomes[] = {
-        [LOAD_ISSUED] = "issued",
-        [LOAD_GIVEN_UP] = "given up",
-        [LOAD_UNANSWERED] = "unanswered",
-        [LOAD_WRONG] = "wrong",
+        [LOAD_ISSUED] = "issued", [LOAD_GIVEN_UP] = "given up", [LOAD_UNANSWERED] = "unanswered",
+        [LOAD_SPENT] = "spent",   [LOAD_WRONG] = "wrong",
     };
     const struct digest hash = sha256(code->code, strlen(code->code));
 
     fprintf(file, "{\"case\":%u,\"authorization\":\"%s\",", number, code->authorization);
     write_hex(file, "code_sha256", &hash);
-    fprintf(file, "\"refusals\":%u,\"last_status\":%d,\"outcome\":\"%s\",", code->refusals,
-            code->last_status, outcomes[code->outcome]);
+    fprintf(file, "\"refusals\":%u,\"unanswered\":%u,\"last_status\":%d,\"outcome\":\"%s\",",
+            code->refusals, code->unanswered, code->last_status, outcomes[code->outcome]);
     if (code->jti[0] != '\0') {
         write_hex(file, "token_sha256", &code->token);
         fprintf(file, "\"jti\":\"%s\",", code->jti);

@@ -1,5 +1,5 @@
 /*
- * A light load on an instance: threads that make a code and redeem it, again and again, and keep
+ * A load on an instance: threads that make a code and redeem it, again and again, and keep
  * book of every answer. A code that was answered 503 is tried again until it gives its token.
  *
  * Threads: one starts and stops a load; a load has threads of its own.
@@ -19,6 +19,7 @@ enum load_outcome {
     LOAD_ISSUED,     /* a token that verifies, perhaps after some 503s */
     LOAD_GIVEN_UP,   /* told nothing but 503, and not asked for again: the code is good */
     LOAD_UNANSWERED, /* the connection broke: the code is good or spent */
+    LOAD_SPENT,      /* that, and asked again it was found spent */
     LOAD_WRONG,      /* any other answer, or 503 for ever; it was said on stderr */
 };
 
@@ -26,6 +27,8 @@ struct load_options {
     unsigned threads;
     unsigned pause_us;      /* of each thread, between two codes */
     unsigned give_up_every; /* so many codes that were refused are given up; 0: none */
+    bool is_persistent; /* asks again where no answer came: the server comes back, on its ports */
+    unsigned replay_every; /* so many codes that gave a token are redeemed again; 0: none */
 };
 
 struct load_code {
@@ -33,6 +36,7 @@ struct load_code {
     char code[API_CODE_SIZE];
     enum load_outcome outcome;
     unsigned refusals;   /* 503s, each with Retry-After */
+    unsigned unanswered; /* requests */
     int last_status;     /* the last answer's; 0: none came */
     struct digest token; /* SHA-256; only if there was one, good or not */
     char jti[64];        /* the token's; "": none */
@@ -43,7 +47,8 @@ struct load_code {
 
 struct load_book {
     unsigned issued;
-    unsigned unanswered;
+    unsigned unanswered; /* codes, as are the first two */
+    unsigned spent;
     unsigned wrong;
     unsigned refusals;
     int64_t slowest_ns;      /* the longest that an answer to a redeem took */
