@@ -69,7 +69,7 @@ count() { # count EXIT-CODE: of a stage that is one test
 require_components() {
     local thing code=0
     for thing in gcc clang cmake pkg-config ctest curl jq jose softhsm2-util pkcs11-tool \
-        clang-format clang-tidy cppcheck shellcheck readelf python3; do
+        clang-format clang-tidy cppcheck shellcheck readelf python3 sqlite3; do
         command -v "$thing" >/dev/null || { echo "missing: $thing" && code=1; }
     done
     [ -e "$softhsm" ] || { echo "missing: $softhsm" && code=1; }
