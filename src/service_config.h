@@ -8,7 +8,7 @@ struct service_config {
     struct service_options options;
     struct signer_options signers[CONFIG_SIGNERS_MAX];
     struct trusted_issuer trusted[CONFIG_LIST_MAX];
-    char program[4096];   /* issuerd-signer, beside the running program */
+    char program[4096]; /* issuerd-signer, beside the running program */
     char node[LEDGER_NODE_MAX + 1];
     char head_path[4096 + LEDGER_NODE_MAX + 16];
 };
