@@ -3,6 +3,7 @@
 #include "ctl/ctl.h"
 #include "ctl/evidence.h"
 #include "ctl/keys.h"
+#include "ctl/ledger.h"
 #include "ctl/restore.h"
 #include "ctl/tokens.h"
 #include "ctl/wallet.h"
@@ -37,6 +38,7 @@ struct arguments {
     const char *config;
     struct ctl_options options;
     struct authorizations_options authorizations;
+    struct ledger_arguments ledger;
     struct restore_options restore;
     struct tokens_options tokens;
     struct wallet_options wallet;
@@ -74,12 +76,26 @@ static bool is_wallet(const struct arguments *arguments)
     return arguments->word_count == 1 && strcmp(arguments->words[0], "wallet") == 0;
 }
 
+static bool is_ledger(const struct arguments *arguments)
+{
+    return arguments->word_count >= 2 && strcmp(arguments->words[0], "ledger") == 0;
+}
+
+static int run_ledger(const struct service_options *service, const struct arguments *arguments)
+{
+    return ledger_run(service, arguments->words + 1, arguments->word_count - 1, &arguments->ledger);
+}
+
 /* Evidence is checked far from the server too, where there is no configuration of it, and a wallet has
  * never seen one. */
 static bool needs_configuration(const struct arguments *arguments)
 {
     if (is_wallet(arguments)) {
         return false;
+    }
+    if (is_ledger(arguments)) {
+        return ledger_needs_configuration(arguments->words + 1, arguments->word_count - 1,
+                                          &arguments->ledger);
     }
     return !is_command(arguments, "keys", "evidence", 3) || arguments->options.evidence_dir == NULL;
 }
@@ -91,7 +107,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &arguments->authorizations;
-        state->child_inputs[1] = &arguments->wallet;
+        state->child_inputs[1] = &arguments->ledger;
+        state->child_inputs[2] = &arguments->wallet;
         return 0;
     case 'c':
         arguments->config = value;
@@ -111,6 +128,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->options.json = true;
         arguments->restore.json = true;
         arguments->authorizations.json = true;
+        arguments->ledger.json = true;
         arguments->tokens.json = true;
         arguments->wallet.json = true;
         return 0;
@@ -189,7 +207,8 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
     };
     static const struct argp_child children[] = {
         { &authorizations_argp, 0, "authorizations:", 1 },
-        { &wallet_argp, 0, "wallet:", 2 },
+        { &ledger_argp, 0, "ledger:", 2 },
+        { &wallet_argp, 0, "wallet:", 3 },
         { .argp = NULL },
     };
     static const struct argp argp = {
@@ -200,47 +219,65 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
                     "keys retire KID\nkeys destroy KID\nkeys evidence KID\ntoken init SIGNER\n"
                     "authorizations list\nauthorizations show ID\n"
                     "authorizations approve ID\nauthorizations cancel ID\n"
-                    "ledger accept-restore\ntokens revoke JTI\ntokens revoked\nwallet",
-        .doc = "issuerctl shows and makes the keys of issuerd, shows, approves and cancels its "
-               "authorization requests, revokes tokens, and is a wallet to try it with.\v"
-               "A key's life: generated, published (in the JWK Set), active (signs), retiring (its "
-               "tokens live), retired, destroyed. keys list shows each key's state, opens it on "
-               "its device, checks its attributes and has it sign once. keys generate makes the "
-               "key pair that the signer's URI names, inside the token: sign only, never "
-               "extractable. keys publish puts a key into the JWK Set; keys activate lets it sign, "
-               "once every verifier has had the time to see it; keys retire ends that, and the key "
-               "leaves the JWK Set by itself when its last token has expired. keys destroy deletes "
-               "a retired key from its device. KID may be shortened to what is unique; one that "
-               "begins with a hyphen is written after --. A running "
-               "issuerd follows within a second.\n\nkeys evidence checks what "
-               "provisioning/pkcs11-key.sh or tpm-key.sh wrote of a key, without its device: of a "
-               "TPM's the attestation, of a PKCS#11 token's no more than that the kid is right. It "
-               "says what is proven and what is not.\n\ntoken init initialises a free slot "
-               "(SoftHSM2; with an HSM use its vendor's tool).\n\n"
-               "authorizations list shows the requests, newest first, and how far each has come: "
-               "open, approved (it has a code), redeemed, expired, cancelled. authorizations show "
-               "tells all of one, but for what binds the wallet to it and for the code, which the "
-               "store has no more than the hash of. authorizations approve gives an open request "
-               "its code, for a holder whom you have authenticated by other means; the code goes "
-               "into a file, never to the screen. authorizations cancel ends an open request, or "
-               "the code of an approved one, at once; what is redeemed is a token, and no "
-               "business of the request any more. ID may be shortened to what is unique, at least "
-               "4 characters. A running issuerd need not be told.\n\n"
-               "ledger accept-restore ends the stop that a store restored from an older copy "
-               "brings: the ledger goes on with a new tree that says what was lost and why, and "
-               "whatever is open in the store is cancelled, so that no code is good twice.\n\n"
-               "tokens revoke ends a token before its time: JTI is its claim jti, which the ledger "
-               "must have. Within a second every issuerd on the store lists it, signed, at "
-               "/api/v1/tokens/revoked; who takes tokens looks there. tokens revoked shows what is "
-               "revoked and has not expired, the last first. A JTI that begins with a hyphen is "
-               "written after --.\n\n"
-               "wallet is a wallet to try a server with: it makes a DID, opens an authorization "
-               "request, proves that the DID is its own, and trades the code for a token. It needs "
-               "no configuration, only --url. A code is never shown, a token only written to "
-               "--token-file.\n\n"
-               "Exit status: 0 done, 1 the rules or the server refuse it or the evidence does not "
-               "hold, 64 wrong arguments, 69 the device or the store refused or failed or the "
-               "server does not answer, 73 a file cannot be made, 78 wrong configuration.",
+                    "ledger verify\nledger prove JTI\nledger check-proof FILE\n"
+                    "ledger consistency CHECKPOINT CHECKPOINT\nledger export\n"
+                    "ledger checkpoint\nledger audit-key\nledger accept-restore\n"
+                    "tokens revoke JTI\ntokens revoked\nwallet",
+        .doc =
+            "issuerctl shows and makes the keys of issuerd, shows, approves and cancels its "
+            "authorization requests, verifies and proves its ledger, revokes tokens, and is a "
+            "wallet to try it with.\v"
+            "A key's life: generated, published (in the JWK Set), active (signs), retiring (its "
+            "tokens live), retired, destroyed. keys list shows each key's state, opens it on "
+            "its device, checks its attributes and has it sign once. keys generate makes the "
+            "key pair that the signer's URI names, inside the token: sign only, never "
+            "extractable. keys publish puts a key into the JWK Set; keys activate lets it sign, "
+            "once every verifier has had the time to see it; keys retire ends that, and the key "
+            "leaves the JWK Set by itself when its last token has expired. keys destroy deletes "
+            "a retired key from its device. KID may be shortened to what is unique; one that "
+            "begins with a hyphen is written after --. A running "
+            "issuerd follows within a second.\n\nkeys evidence checks what "
+            "provisioning/pkcs11-key.sh or tpm-key.sh wrote of a key, without its device: of a "
+            "TPM's the attestation, of a PKCS#11 token's no more than that the kid is right. It "
+            "says what is proven and what is not.\n\ntoken init initialises a free slot "
+            "(SoftHSM2; with an HSM use its vendor's tool).\n\n"
+            "authorizations list shows the requests, newest first, and how far each has come: "
+            "open, approved (it has a code), redeemed, expired, cancelled. authorizations show "
+            "tells all of one, but for what binds the wallet to it and for the code, which the "
+            "store has no more than the hash of. authorizations approve gives an open request "
+            "its code, for a holder whom you have authenticated by other means; the code goes "
+            "into a file, never to the screen. authorizations cancel ends an open request, or "
+            "the code of an approved one, at once; what is redeemed is a token, and no "
+            "business of the request any more. ID may be shortened to what is unique, at least "
+            "4 characters. A running issuerd need not be told.\n\n"
+            "ledger verify computes every tree of the ledger again from its entries, holds it "
+            "against the store's word and every checkpoint, and names the first wrong entry. "
+            "It only reads, the configured store or a copy (--store). Without --audit-key it "
+            "takes the store's word for whose checkpoints to trust. That the ledger was cut, or "
+            "the store rolled back, shows against a checkpoint that was kept elsewhere "
+            "(--trusted-checkpoint).\n\n"
+            "ledger prove writes a proof (C2SP tlog-proof) that a token is in the ledger; ledger "
+            "check-proof needs it and --audit-key alone. ledger consistency proves that one "
+            "checkpoint, a file or a size, extends another. ledger export prints a line of JSON "
+            "an entry: what is behind \"entry\": up to the last brace is what the leaf is the "
+            "hash of, SHA-256(0x00 || entry). ledger checkpoint prints the newest checkpoint, "
+            "ledger audit-key the key that signed it.\n\n"
+            "ledger accept-restore ends the stop that a store restored from an older copy "
+            "brings: the ledger goes on with a new tree that says what was lost and why, and "
+            "whatever is open in the store is cancelled, so that no code is good twice.\n\n"
+            "tokens revoke ends a token before its time: JTI is its claim jti, which the ledger "
+            "must have. Within a second every issuerd on the store lists it, signed, at "
+            "/api/v1/tokens/revoked; who takes tokens looks there. tokens revoked shows what is "
+            "revoked and has not expired, the last first. A JTI that begins with a hyphen is "
+            "written after --.\n\n"
+            "wallet is a wallet to try a server with: it makes a DID, opens an authorization "
+            "request, proves that the DID is its own, and trades the code for a token. It needs "
+            "no configuration, only --url. A code is never shown, a token only written to "
+            "--token-file.\n\n"
+            "Exit status: 0 done, 1 the rules or the server refuse it or the evidence, the "
+            "ledger or a proof does not hold, 64 wrong arguments, 69 the device or the store "
+            "refused or failed or the server does not answer, 73 a file cannot be made, 78 "
+            "wrong configuration.",
     };
     argp_err_exit_status = EX_USAGE;
     (void)argp_parse(&argp, argc, argv, 0, NULL, arguments_out);
@@ -315,6 +352,9 @@ static int run_command(const struct service_options *service, const struct argum
     if (is_command(arguments, "ledger", "accept-restore", 2)) {
         return ledger_accept(service, &arguments->restore);
     }
+    if (is_ledger(arguments)) {
+        return run_ledger(service, arguments);
+    }
     if (is_command(arguments, "token", "init", 3)) {
         return token_init(service, arguments->words[2], &arguments->options);
     }
@@ -333,6 +373,9 @@ int main(int argc, char **argv)
     parse_arguments(argc, argv, &arguments);
     if (is_wallet(&arguments)) {
         return wallet_run(&arguments.wallet);
+    }
+    if (!needs_configuration(&arguments) && is_ledger(&arguments)) {
+        return run_ledger(NULL, &arguments);
     }
     if (!needs_configuration(&arguments)) {
         return keys_evidence(arguments.options.evidence_dir, arguments.words[2],
