@@ -119,8 +119,8 @@ static bool compare_trees(struct pg_store *self, const struct ledger_tree_list *
         const struct ledger_tree *found = find_tree(list->trees, list->count, committed->number);
         if (!has_all_of(found, committed)) {
             return fail(err, ERROR_STORE_ROLLED_BACK,
-                        "the ledger's tree %s/%lld has %lld entries there, and had %lld: an old "
-                        "primary, or an older copy of the store",
+                        "the ledger's tree %s/%lld has %lld entries there, and not the %lld that "
+                        "were committed: an old primary, or an older copy of the store",
                         committed->node, (long long)committed->epoch,
                         (long long)(found != NULL ? found->edge.size : 0),
                         (long long)committed->edge.size);

@@ -605,7 +605,7 @@ static void test_a_server_that_lacks_what_was_committed_is_not_used(void)
     CU_ASSERT_TRUE_FATAL(end_sessions());
     CU_ASSERT_FALSE(begin());
     CU_ASSERT_TRUE(
-        has_failed_with(ERROR_STORE_ROLLED_BACK, "node/1 has 1 entries there, and had 2"));
+        has_failed_with(ERROR_STORE_ROLLED_BACK, "node/1 has 1 entries there, and not the 2"));
     CU_ASSERT_FALSE(store_list_trees(fixture.store, &trees, &fixture.err));
     (void)usleep(300000); /* after a failure none is tried for 250 ms */
     CU_ASSERT_TRUE_FATAL(run("DELETE FROM ledger_trees"));
