@@ -9,7 +9,6 @@
 enum {
     KEY_ID_LENGTH = 4,
     COORDINATE = 32, /* of a point on P-256; also an Ed25519 public key */
-    ED25519_TYPE = 1,
     NAME_MAX_LENGTH = 700,
     DER_MAX = 2 + 2 * (2 + 1 + COORDINATE),
 };
@@ -68,17 +67,18 @@ static bool es256_key_id(const cJSON *jwk, struct digest *digest_out)
 /* Of name, line feed, type and key (C2SP signed-note, Ed25519). */
 static bool ed25519_key_id(const cJSON *jwk, const char *name, struct digest *digest_out)
 {
-    uint8_t bytes[NAME_MAX_LENGTH + 2 + COORDINATE];
-    const size_t length = strlen(name);
+    char buffer[NAME_MAX_LENGTH + 2 + COORDINATE + 1];
+    struct text text = text_over(buffer, sizeof(buffer));
+    uint8_t key[COORDINATE];
 
-    if (length > NAME_MAX_LENGTH || !read_coordinate(jwk, "x", bytes + length + 2)) {
+    if (!read_coordinate(jwk, "x", key)) {
         return false;
     }
-    memcpy(bytes, name, length);
-    bytes[length] = '\n';
-    bytes[length + 1] = ED25519_TYPE;
-    *digest_out = sha256(bytes, length + 2 + COORDINATE);
-    return true;
+    text_add(&text, name);
+    text_add(&text, "\n\x01");
+    text_add_bytes(&text, (const char *)key, sizeof(key));
+    *digest_out = sha256(buffer, text.length);
+    return !text.overflowed;
 }
 
 /* ---- the signature ---- */
