@@ -281,6 +281,14 @@ static const struct program_result *ctl(const char *first, const char *second, c
     return program_run(argv, 60);
 }
 
+static const struct program_result *generate_audit(const char *algorithm)
+{
+    const char *const argv[] = { "issuerctl",   "--config", instance_conf_path(fixture.instance),
+                                 "keys",        "generate", "audit",
+                                 "--algorithm", algorithm,  NULL };
+    return program_run(argv, 60);
+}
+
 static void test_issuerctl_shows_the_audit_key_and_enters_it_nowhere(void)
 {
     instance_use_audit_key(fixture.instance);
@@ -291,7 +299,8 @@ static void test_issuerctl_shows_the_audit_key_and_enters_it_nowhere(void)
     instance_set(fixture.instance, "signer audit.uri=pkcs11:token=issuerd%%20test;object=audit2%s",
                  strchr(getenv("TEST_KEY_URI"), '?'));
     instance_write_conf(fixture.instance);
-    CU_ASSERT_TRUE(program_ended(ctl("keys", "generate", "audit"), 0, "audit      audit"));
+    CU_ASSERT_TRUE(program_ended(generate_audit("PS256"), 69, "ES256 or Ed25519"));
+    CU_ASSERT_TRUE(program_ended(generate_audit("ES256"), 0, "audit      audit"));
     CU_ASSERT_EQUAL(ledger_keys(fixture.instance), 1);
 }
 
@@ -420,6 +429,12 @@ static void test_an_audit_key_that_is_not_there_keeps_no_one_from_starting(void)
 
 /* ---- a store that is older ---- */
 
+static bool signs_second_tree(const struct instance *instance)
+{
+    return checkpoint_of_file(instance, &fixture.seen) && fixture.seen.signature[0] != '\0'
+        && strcmp(fixture.seen.origin, "issuer.example/ledger/node-1/2") == 0;
+}
+
 static bool copy(const char *from, const char *to)
 {
     char source[600];
@@ -457,6 +472,55 @@ static void test_an_older_store_stops_the_issuing_and_is_never_signed(void)
     CU_ASSERT_EQUAL(checkpoint_count(fixture.instance), count);
     CU_ASSERT_TRUE_FATAL(checkpoint_of_file(fixture.instance, &fixture.seen));
     CU_ASSERT_STRING_EQUAL(fixture.seen.text, text);
+}
+
+static bool is_rolled_back(const struct instance *instance)
+{
+    return instance_has_logged(instance, "ledger.rolled_back");
+}
+
+/* Beneath the server that has written it, with nobody asking for anything. */
+static void test_a_tree_that_went_back_is_noticed_by_the_next_checkpoint(void)
+{
+    instance_use_audit_key(fixture.instance);
+    due_after(NEVER_ENTRIES, 3);
+    CU_ASSERT_TRUE_FATAL(start_signed());
+    const int64_t count = checkpoint_count(fixture.instance);
+    CU_ASSERT_TRUE_FATAL(
+        ledger_edit(fixture.instance, "CREATE TABLE older AS SELECT * FROM ledger_trees"));
+    CU_ASSERT_TRUE_FATAL(redeem(1));
+    CU_ASSERT_TRUE_FATAL(ledger_edit(fixture.instance,
+                                     "UPDATE ledger_trees SET size = (SELECT size FROM older),"
+                                     " edge = (SELECT edge FROM older)"));
+    CU_ASSERT_TRUE(holds_soon(is_rolled_back));
+    CU_ASSERT_EQUAL(checkpoint_count(fixture.instance), count);
+    CU_ASSERT_EQUAL(health_ready_status(fixture.instance), 503);
+}
+
+static void test_a_restore_that_was_accepted_goes_on_in_a_new_tree_without_a_restart(void)
+{
+    const char *const argv[] = {
+        "issuerctl", "--config",        instance_conf_path(fixture.instance),
+        "ledger",    "accept-restore",  "--yes",
+        "--reason",  "the disk failed", NULL
+    };
+
+    instance_use_audit_key(fixture.instance);
+    CU_ASSERT_TRUE_FATAL(start_signed());
+    CU_ASSERT_EQUAL_FATAL(instance_stop(fixture.instance, STOP_S), 0);
+    CU_ASSERT_TRUE_FATAL(copy("", ".older"));
+    CU_ASSERT_TRUE_FATAL(start_signed() && redeem(2));
+    CU_ASSERT_EQUAL_FATAL(instance_stop(fixture.instance, STOP_S), 0);
+    CU_ASSERT_TRUE_FATAL(copy(".older", ""));
+    CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance));
+    CU_ASSERT_EQUAL(health_ready_status(fixture.instance), 503);
+
+    CU_ASSERT_TRUE_FATAL(program_ended(program_run(argv, 60), 0, "a new tree"));
+    CU_ASSERT_TRUE(holds_soon(health_is_ready));
+    CU_ASSERT_TRUE(redeem(1));
+    CU_ASSERT_TRUE(holds_soon(signs_second_tree));
+    CU_ASSERT_TRUE_FATAL(checkpoint_of_store(fixture.instance, &fixture.stored));
+    CU_ASSERT_TRUE(checkpoint_verifies(&fixture.seen, fixture.stored.jwk));
 }
 
 /* ---- the head file's place ---- */
@@ -503,6 +567,10 @@ int main(void)
           test_an_audit_key_that_is_not_there_keeps_no_one_from_starting },
         { "an older store stops the issuing, and is never signed",
           test_an_older_store_stops_the_issuing_and_is_never_signed },
+        { "a tree that went back is noticed by the next checkpoint",
+          test_a_tree_that_went_back_is_noticed_by_the_next_checkpoint },
+        { "a restore that was accepted goes on in a new tree, without a restart",
+          test_a_restore_that_was_accepted_goes_on_in_a_new_tree_without_a_restart },
         { "a head file that cannot be written is refused at the start",
           test_a_head_file_that_cannot_be_written_is_refused_at_the_start },
         CU_TEST_INFO_NULL,

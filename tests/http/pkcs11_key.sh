@@ -81,6 +81,35 @@ check "$(kid)" || fail "evidence of an RSA key"
 refused 'not of 3072 bits' script pkcs11-key.sh --rsa-bits 3072
 refused 'algorithm = PS256' script pkcs11-key.sh --alg ES256
 
+echo "the ledger's key is made, written down, and on no keyring"
+write_conf "$(uri_of made)"
+printf '[ledger]\nnode = node-1\nsigner = audit\n[signer audit]\nuri = %s\n' "$(uri_of audit)" \
+    >>"$conf"
+audit_script() { # audit_script ALG
+    "$root/provisioning/pkcs11-key.sh" --config "$conf" --build-dir "$build" --alg "$1" audit \
+        >out 2>err
+}
+rm -r "$evidence"
+refused 'whose key is ES256 or Ed25519' audit_script PS256
+audit_script ES256 || fail "the audit key"
+audit=$(kid)
+check "$audit" || fail "evidence of the audit key"
+jq -e '.signer == "audit" and .algorithm == "ES256"' "$evidence/$audit.json" >/dev/null ||
+    fail "the audit key's evidence"
+"$build/issuerctl" --config "$conf" keys list >out 2>err || fail "keys list"
+expect "^audit +audit +ES256 +$audit" out
+script pkcs11-key.sh || fail "the token key's evidence"
+for made in "$evidence"/*.json; do
+    [ "$made" = "$evidence/$audit.json" ] || main=$(basename "$made" .json)
+done
+signs_tokens "$main"
+python3 -c 'import sqlite3, sys
+sizes = sqlite3.connect(sys.argv[1]).execute(
+    "SELECT (SELECT max(size) FROM checkpoints), (SELECT count(*) FROM ledger),"
+    " (SELECT count(*) FROM keys)").fetchone()
+sys.exit(sizes[0] != sizes[1] or sizes[2] != 1)' "$TEST_DIR/issuerd.db" ||
+    fail "the ledger is not signed to its end, or the audit key is on the keyring"
+
 echo "a key with another attribute is refused by its name"
 pkcs11-tool --module "$TEST_MODULE" --login --pin "$(cat "$TEST_PIN_FILE")" --keypairgen \
     --key-type EC:prime256v1 --label loose --id 77 --usage-sign --extractable >out 2>err ||

@@ -19,6 +19,9 @@ int64_t ledger_doubles(const struct instance *instance);
 /* How many keys the keyring has. */
 int64_t ledger_keys(const struct instance *instance);
 
+/* Does to the store what no program of ours does. */
+bool ledger_edit(const struct instance *instance, const char *sql);
+
 /* Keeps everyone else from writing to the store for so long. */
 bool ledger_hold(const struct instance *instance, int ms);
 
