@@ -125,9 +125,8 @@ void access_token_clear(struct access_token *token);
  * `received_ns` (monotonic) is when the request arrived: its deadlines count from there. Fails with
  * INVALID_REQUEST (not a code's form), CODE_UNKNOWN, CODE_EXPIRED, CODE_SPENT, or, and then the
  * code is still good, OVERLOADED, DEVICE_UNAVAILABLE, STORE_UNAVAILABLE or LEDGER_STOPPED. */
-MUST_CHECK bool service_redeem(struct service *service, const char *code, int64_t now_s,
-                               int64_t received_ns, struct access_token *token_out,
-                               struct error *err);
+MUST_CHECK bool service_redeem(struct service *service, const char *code, int64_t received_ns,
+                               struct access_token *token_out, struct error *err);
 
 /* Counts a request to the exchange that was refused before it reached service_redeem(). */
 void service_count_refusal(struct service *service, enum error_code code, int64_t received_ns);
@@ -145,8 +144,8 @@ enum { REVOKED_LIST_MAX = REVOKED_INPUT_MAX + 1024 };
 /* The list of the tokens that are revoked and have not expired, a compact JWT of at most
  * REVOKED_LIST_MAX bytes. Fails with DEVICE_UNAVAILABLE, OVERLOADED or STORE_UNAVAILABLE if there is
  * none that lives. */
-MUST_CHECK bool service_print_revoked_tokens(struct service *service, int64_t now_s,
-                                             struct text *text, struct error *err);
+MUST_CHECK bool service_print_revoked_tokens(struct service *service, struct text *text,
+                                             struct error *err);
 
 /* True when the service can issue a token now: a signer is up whose last self-test signature, at
  * most 10 s old, verified, and the store answered a write. Fails with the reason. */

@@ -133,7 +133,7 @@ static void compose(struct exchange *self)
 }
 
 static struct exchange *exchange_new(struct service *service, const struct digest *code,
-                                     const struct stored_code *stored, int64_t now_s)
+                                     const struct stored_code *stored)
 {
     struct exchange *self = malloc(sizeof(*self)); /* not calloc: the buffer needs no zeroes */
     if (self == NULL) {
@@ -143,8 +143,8 @@ static struct exchange *exchange_new(struct service *service, const struct diges
     self->service = service;
     self->code = *code;
     self->stored = *stored;
-    self->issued_s = now_s;
-    self->expires_s = now_s + service->options->token_lifetime_s;
+    self->issued_s = store_now_s(service->store); /* what decides is one clock for all nodes */
+    self->expires_s = self->issued_s + service->options->token_lifetime_s;
     self->token = text_over(self->buffer, sizeof(self->buffer));
     return self;
 }
@@ -227,8 +227,8 @@ static bool look_up(struct service *service, const struct digest *hash, enum cod
     return true;
 }
 
-static bool redeem(struct service *service, const struct digest *hash, int64_t now_s,
-                   int64_t deadline_ns, struct access_token *token_out, struct error *err)
+static bool redeem(struct service *service, const struct digest *hash, int64_t deadline_ns,
+                   struct access_token *token_out, struct error *err)
 {
     struct stored_code stored;
     struct error unrecorded = { .code = ERROR_NONE };
@@ -243,8 +243,7 @@ static bool redeem(struct service *service, const struct digest *hash, int64_t n
         return fail(err, ERROR_OVERLOADED, "another request with this code is still under way");
     }
     if (look_up(service, hash, claim, &stored, err)) {
-        fate =
-            exchange_run(exchange_new(service, hash, &stored, now_s), deadline_ns, token_out, err);
+        fate = exchange_run(exchange_new(service, hash, &stored), deadline_ns, token_out, err);
     }
     code_table_release(service->codes, hash, fate);
     if (err->code == ERROR_CODE_SPENT && !replay_record(service, hash, &stored, &unrecorded)) {
@@ -272,7 +271,7 @@ static bool is_code(const char *code)
                == length;
 }
 
-bool service_redeem(struct service *service, const char *code, int64_t now_s, int64_t received_ns,
+bool service_redeem(struct service *service, const char *code, int64_t received_ns,
                     struct access_token *token_out, struct error *err)
 {
     bool good = false;
@@ -284,7 +283,7 @@ bool service_redeem(struct service *service, const char *code, int64_t now_s, in
     } else {
         const struct digest hash = sha256(code, strlen(code));
         const int64_t deadline_ns = received_ns + longest_deadline_ms(service) * NS_PER_MS;
-        good = redeem(service, &hash, now_s, deadline_ns, token_out, err);
+        good = redeem(service, &hash, deadline_ns, token_out, err);
     }
     service_count_refusal(service, good ? ERROR_NONE : err->code, received_ns);
     return good;

@@ -320,7 +320,7 @@ static void publish(struct keyring *self, const struct key_list *list)
 /* Published before it is permitted: a verifier finds the key of every token. */
 static bool look(struct keyring *self, struct error *err)
 {
-    const int64_t now_s = wall_s();
+    const int64_t now_s = store_now_s(self->store);
     scoped(key_list_clear) struct key_list list = { .count = 0 };
     bool changed = false;
 

@@ -204,10 +204,9 @@ void service_print_active_jwks(struct service *self, struct text *text)
     keyring_print_active_jwks(self->keyring, text);
 }
 
-bool service_print_revoked_tokens(struct service *self, int64_t now_s, struct text *text,
-                                  struct error *err)
+bool service_print_revoked_tokens(struct service *self, struct text *text, struct error *err)
 {
-    return revocations_print(self->revocations, now_s, text, err);
+    return revocations_print(self->revocations, store_now_s(self->store), text, err);
 }
 
 /* ---- health ---- */

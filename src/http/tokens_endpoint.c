@@ -29,8 +29,7 @@ static bool redeem(const struct site *site, const struct request *request, const
 {
     scoped(access_token_clear) struct access_token token = { .jwt = NULL };
 
-    return service_redeem(site->service, code, request->received_s, request->received_ns, &token,
-                          err)
+    return service_redeem(site->service, code, request->received_ns, &token, err)
         && reply_token(reply, &token, err);
 }
 
@@ -56,7 +55,7 @@ bool revoked_tokens_endpoint(const struct site *site, const struct request *requ
 {
     struct text text = reply_text(reply, REVOKED_LIST_MAX);
 
-    if (!service_print_revoked_tokens(site->service, request->received_s, &text, err)
+    if (!service_print_revoked_tokens(site->service, &text, err)
         || !reply_document(request, reply, &text, LIST_MAX_AGE_S, err)) {
         return false;
     }
