@@ -20,8 +20,24 @@
     POINT(SIGNER_SIGNED, "signer-signed")                                                          \
     POINT(SIGNER_VERIFIED, "signer-verified")                                                      \
     POINT(SIGNER_ANSWERED, "signer-answered")                                                      \
+    POINT(SIGNATURE_COLLECTED, "signature-collected")                                              \
+    POINT(TRANSACTION_BEGUN, "transaction-begun")                                                  \
+    POINT(CODE_SPENT, "code-spent")                                                                \
+    POINT(LEDGER_APPENDED, "ledger-appended")                                                      \
+    POINT(PURGED, "purged")                                                                        \
+    POINT(TREE_KEPT, "tree-kept")                                                                  \
+    POINT(COMMITTED, "committed")                                                                  \
+    POINT(JOB_DONE, "job-done")                                                                    \
+    POINT(REPLAY_RECORDED, "replay-recorded")                                                      \
     POINT(ANSWER_BEGUN, "answer-begun")                                                            \
-    POINT(ANSWER_SENT, "answer-sent")
+    POINT(ANSWER_SENT, "answer-sent")                                                              \
+    POINT(CHECKPOINT_COMPOSED, "checkpoint-composed")                                              \
+    POINT(CHECKPOINT_SIGNED, "checkpoint-signed")                                                  \
+    POINT(CHECKPOINT_STORED, "checkpoint-stored")                                                  \
+    POINT(HEAD_WRITTEN, "head-written")                                                            \
+    POINT(HEAD_RENAMED, "head-renamed")                                                            \
+    POINT(WAL_CHECKPOINT_BEGUN, "wal-checkpoint-begun")                                            \
+    POINT(WAL_CHECKPOINTED, "wal-checkpointed")
 
 #define CRASH_POINT_MEMBER(name, text) CRASH_##name,
 enum crash_point { CRASH_POINT_TABLE(CRASH_POINT_MEMBER) CRASH_POINT_COUNT };

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "core/metrics.h"
@@ -94,6 +95,7 @@ static void checkpoint_take_signature(struct job *job, const uint8_t *bytes, siz
                                          bytes, length, &err)
                    && !checkpoint->text.overflowed;
     memcpy(self->row.note, checkpoint->note, sizeof(self->row.note));
+    CRASH_POINT(CHECKPOINT_SIGNED);
 }
 
 static bool checkpoint_commit(struct job *job, struct ledger *ledger, struct store *store,
@@ -216,8 +218,12 @@ static bool write_head(const char *path, const char *text, struct error *err)
     if (fd < 0 || !write_all(fd, text) || fsync(fd) != 0) {
         return fail_errno(err, ERROR_STORE_UNAVAILABLE, "write %s", new_path);
     }
-    return (rename(new_path, path) == 0 && sync_directory(path))
-        || fail_errno(err, ERROR_STORE_UNAVAILABLE, "put %s into its place", new_path);
+    CRASH_POINT(HEAD_WRITTEN);
+    if (rename(new_path, path) != 0 || !sync_directory(path)) {
+        return fail_errno(err, ERROR_STORE_UNAVAILABLE, "put %s into its place", new_path);
+    }
+    CRASH_POINT(HEAD_RENAMED);
+    return true;
 }
 
 static bool is_at(const struct mark *mark, const struct ledger_head *head)
@@ -277,8 +283,10 @@ static bool make_checkpoint(struct checkpointer *self, const struct ledger_head 
     struct error head_err = { .code = ERROR_NONE };
 
     compose(&checkpoint, &self->options, head);
+    CRASH_POINT(CHECKPOINT_COMPOSED);
     const bool is_signed = self->has_signer && sign(self, &checkpoint, deadline_ns, &err);
     if (is_signed) {
+        CRASH_POINT(CHECKPOINT_STORED);
         note_signed(self, head);
     }
     const bool is_kept = err.code != ERROR_LEDGER_STOPPED /* rolled back meanwhile */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -89,6 +90,7 @@ enum job_outcome job_await(struct job *job, int64_t deadline_ns, struct error *e
 
 static void complete(struct job *job)
 {
+    CRASH_POINT(JOB_DONE);
     if (atomic_exchange(&job->stage, JOB_DONE) == JOB_ABANDONED) {
         job->type->free(job);
     } else {
@@ -124,6 +126,7 @@ static void on_signature(void *context, void *tag, const uint8_t *bytes, size_t 
 
     histogram_observe(&self->metrics->sign, sign_ns);
     job->type->take_signature(job, bytes, length);
+    CRASH_POINT(SIGNATURE_COLLECTED);
     batch_add(self, job);
 }
 
@@ -163,6 +166,7 @@ static bool purge_if_due(struct committer *self, int64_t now_s, struct error *er
         || !ledger_prune(self->ledger, self->store, now_s, PURGE_ROWS, &more_entries, err)) {
         return false;
     }
+    CRASH_POINT(PURGED);
     if (more_rows || more_entries) {
         self->purge_due_ns = monotonic_ns() + PURGE_SOON_MS * (int64_t)NS_PER_MS;
     }
@@ -207,14 +211,17 @@ static bool commit_once(struct committer *self, struct error *err)
     if (!store_begin(self->store, &now_s, err)) {
         return false;
     }
+    CRASH_POINT(TRANSACTION_BEGUN);
     if (!send_jobs(self, now_s, err) || !run_jobs(self, now_s, err)) {
         store_rollback(self->store);
         return false;
     }
+    CRASH_POINT(TREE_KEPT);
     const int64_t start_ns = monotonic_ns();
     if (!store_commit(self->store, err)) {
         return false;
     }
+    CRASH_POINT(COMMITTED);
     histogram_observe(&self->metrics->commit, monotonic_ns() - start_ns);
     return true;
 }

@@ -10,6 +10,7 @@
 
 #include "base/base64url.h"
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "jose/claims.h"
@@ -85,8 +86,11 @@ static bool exchange_commit(struct job *job, struct ledger *ledger, struct store
     };
 
     assert(!self->token.overflowed);
-    return store_redeem(store, &redemption, now_s, err)
-        && ledger_append(ledger, store, &entry, err);
+    if (!store_redeem(store, &redemption, now_s, err)) {
+        return false;
+    }
+    CRASH_POINT(CODE_SPENT);
+    return ledger_append(ledger, store, &entry, err);
 }
 
 static bool exchange_is_done(struct job *job, struct store *store, bool *done_out,
@@ -163,6 +167,7 @@ static bool submit_once(struct exchange *self, int64_t deadline_ns, struct error
         return fail(err, ERROR_INTERNAL, "a signing input of more than %d bytes",
                     SIGNING_INPUT_MAX);
     }
+    CRASH_POINT(TOKEN_COMPOSED);
     return signers_submit(signers, index, self->buffer, self->token.length, deadline_ns, self, err);
 }
 
@@ -194,6 +199,7 @@ static enum code_fate exchange_run(struct exchange *self, int64_t deadline_ns,
         exchange_free(&self->job);
         return CODE_STILL_GOOD;
     }
+    CRASH_POINT(SIGNATURE_SUBMITTED);
     const enum job_outcome outcome =
         job_await(&self->job, deadline_ns + DEADLINE_MARGIN_MS * NS_PER_MS, err);
     if (outcome == JOB_SUCCEEDED) {
@@ -242,7 +248,9 @@ static bool redeem(struct service *service, const struct digest *hash, int64_t d
     if (claim == CODE_BUSY) {
         return fail(err, ERROR_OVERLOADED, "another request with this code is still under way");
     }
+    CRASH_POINT(CODE_CLAIMED);
     if (look_up(service, hash, claim, &stored, err)) {
+        CRASH_POINT(CODE_LOOKED_UP);
         fate = exchange_run(exchange_new(service, hash, &stored), deadline_ns, token_out, err);
     }
     code_table_release(service->codes, hash, fate);

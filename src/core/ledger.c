@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crash_point.h"
 #include "base/json_check.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -361,6 +362,7 @@ static bool append_locked(struct ledger *self, struct store *store,
         return false;
     }
     merkle_append(&self->tree.edge, &row.leaf);
+    CRASH_POINT(LEDGER_APPENDED);
     return true;
 }
 

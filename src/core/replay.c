@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -65,6 +66,7 @@ static bool record(struct service *service, const struct stored_code *spent, str
     if (!committer_write(service->committer, &self->job, err)) {
         return false;
     }
+    CRASH_POINT(REPLAY_RECORDED);
     log_event(LOG_LEVEL_NOTICE, "code.replayed", "authorization=%s jti=%s", self->authorization_id,
               self->jti);
     if (self->revoked) {

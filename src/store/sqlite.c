@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
@@ -297,7 +298,9 @@ static void *checkpointer_run(void *argument)
             continue;
         }
         pthread_mutex_unlock(&self->checkpoint_lock);
+        CRASH_POINT(WAL_CHECKPOINT_BEGUN);
         (void)sqlite3_wal_checkpoint_v2(connection.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        CRASH_POINT(WAL_CHECKPOINTED);
         pthread_mutex_lock(&self->checkpoint_lock);
         self->is_due = false;
     }
