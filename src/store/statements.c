@@ -75,7 +75,8 @@ const char *const statements[STATEMENT_COUNT] = {
     [CANCEL_ALL] = "UPDATE authorizations SET cancelled_s = $1, expires_s = 0, code_expires_s = 0"
                    " WHERE redeemed_s IS NULL AND cancelled_s IS NULL"
                    " AND coalesce(code_expires_s, expires_s) > $1",
-    [HEARTBEAT] = "UPDATE heartbeat SET time_s = $1",
+    /* Another value each time: SQLite writes no page that stays as it is. */
+    [HEARTBEAT] = "UPDATE heartbeat SET time_s = CASE time_s WHEN $1 THEN -$1 ELSE $1 END",
     [PURGE_REVOKED] = "DELETE FROM revoked_tokens WHERE jti IN (SELECT jti FROM revoked_tokens"
                       " WHERE token_expires_s <= $1 LIMIT $2)",
     [PURGE_OPEN] = "DELETE FROM authorizations WHERE id IN (SELECT id FROM authorizations"
