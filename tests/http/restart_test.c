@@ -31,7 +31,7 @@ static void set_up(void)
     fixture.other = instance_new(NULL);
     instance_set(fixture.instance, "tokens.code_lifetime_s=300");
     instance_set(fixture.other, "tokens.code_lifetime_s=300");
-    instance_set(fixture.other, "store.url=sqlite:%s", instance_store_path(fixture.instance));
+    instance_set(fixture.other, "store.url=%s", instance_store_url(fixture.instance));
 }
 
 static void tear_down(void)

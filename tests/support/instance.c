@@ -41,6 +41,7 @@ struct instance {
     char conf_path[PATH_LENGTH];
     char log_path[PATH_LENGTH];
     char store_path[PATH_LENGTH];
+    char store_url[2 * PATH_LENGTH];
     char control_path[PATH_LENGTH];
     char shim_log_path[PATH_LENGTH];
 };
@@ -166,6 +167,50 @@ static void name_file(const struct instance *self, char path_out[static PATH_LEN
     }
 }
 
+/* A test cannot go on without it. */
+static void run_tool(const char *const *argv)
+{
+    int status = 0;
+    const pid_t pid = fork();
+
+    if (pid == 0) {
+        execvp(argv[0], (char *const *)argv);
+        _exit(127);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
+        give_up(argv[0]);
+    }
+}
+
+/* A database of its own, as the directory is: of the name that ends the directory's. */
+static void make_database(struct instance *self)
+{
+    const char *url = require_variable("TEST_POSTGRESQL_URL");
+    const char *query = strchr(url, '?');
+    const char *name = strrchr(self->directory, '/') + 1;
+    char sql[128];
+
+    (void)snprintf(sql, sizeof(sql), "CREATE DATABASE \"%s\" OWNER issuerd", name);
+    const char *const argv[] = { "psql", "-qX", "-d", require_variable("TEST_POSTGRESQL_ADMIN"),
+                                 "-c",   sql,   NULL };
+    run_tool(argv);
+    (void)snprintf(self->store_url, sizeof(self->store_url), "postgresql:///%s%s", name, query);
+    instance_set(self, "store.state_dir=%s", self->directory);
+}
+
+static void make_store(struct instance *self)
+{
+    const char *engine = getenv("TEST_STORE");
+
+    if (engine != NULL && strcmp(engine, "postgresql") == 0) {
+        make_database(self);
+    } else {
+        name_file(self, self->store_path, "issuerd.db");
+        (void)snprintf(self->store_url, sizeof(self->store_url), "sqlite:%s", self->store_path);
+    }
+    instance_set(self, "store.url=%s", self->store_url);
+}
+
 struct instance *instance_new(const char *const *settings)
 {
     struct instance *self = xcalloc(1, sizeof(*self));
@@ -180,7 +225,6 @@ struct instance *instance_new(const char *const *settings)
     }
     name_file(self, self->conf_path, "issuerd.conf");
     name_file(self, self->log_path, "issuerd.log");
-    name_file(self, self->store_path, "issuerd.db");
     name_file(self, self->control_path, "shim-control");
     name_file(self, self->shim_log_path, "shim-log");
     name_file(self, secret_path, "client-secret");
@@ -191,7 +235,7 @@ struct instance *instance_new(const char *const *settings)
     instance_set(self, "public.requests_per_s=0");
     instance_set(self, "admin.listen=127.0.0.1:0");
     instance_set(self, "admin.client_secret_file=%s", secret_path);
-    instance_set(self, "store.url=sqlite:%s", self->store_path);
+    make_store(self);
     instance_set(self, "signer main.uri=%s", require_variable("TEST_KEY_URI"));
     if (getenv("SOFTHSM2_CONF") != NULL) {
         instance_set(self, "signer main.setenv=SOFTHSM2_CONF=%s", getenv("SOFTHSM2_CONF"));
@@ -442,6 +486,11 @@ const char *instance_store_path(const struct instance *self)
     return self->store_path;
 }
 
+const char *instance_store_url(const struct instance *self)
+{
+    return self->store_url;
+}
+
 const char *instance_client_secret(const struct instance *self)
 {
     (void)self;
@@ -520,21 +569,6 @@ void instance_set_faults(struct instance *self, const char *lines)
 }
 
 /* ---- the audit key ---- */
-
-/* A test cannot go on without it. */
-static void run_tool(const char *const *argv)
-{
-    int status = 0;
-    const pid_t pid = fork();
-
-    if (pid == 0) {
-        execvp(argv[0], (char *const *)argv);
-        _exit(127);
-    }
-    if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
-        give_up(argv[0]);
-    }
-}
 
 static void use_audit_uri(struct instance *self, const char *uri)
 {

@@ -1,7 +1,7 @@
 /*
  * A real issuerd with a real token: started in a directory of its own under TEST_DIR, with ports
  * that the kernel chooses. Run by tests/support/with_DEVICE.sh; TEST_ISSUERD is the program,
- * TEST_SHIM, for those who use it, tests/faults/pkcs11_shim.c.
+ * TEST_STORE=postgresql gives it a database of its own in the cluster of with_postgresql.sh, TEST_SHIM, for those who use it, tests/faults/pkcs11_shim.c.
  *
  * Threads: one, and the same one for start and stop: the server dies with the thread it came from.
  */
@@ -57,8 +57,9 @@ int instance_admin_port(const struct instance *instance);
 /* Borrowed, for the instance's life. */
 const char *instance_directory(const struct instance *instance);
 const char *instance_conf_path(const struct instance *instance);
-const char *instance_log_path(const struct instance *instance); /* stderr of all its runs */
-const char *instance_store_path(const struct instance *instance);
+const char *instance_log_path(const struct instance *instance);   /* stderr of all its runs */
+const char *instance_store_path(const struct instance *instance); /* of SQLite alone */
+const char *instance_store_url(const struct instance *instance);
 const char *instance_client_secret(const struct instance *instance);
 
 /* True if the log of all its runs holds `text`. */

@@ -1,4 +1,4 @@
-/* What an instance's store holds, read with SQLite alone, while it runs or after its end. */
+/* What an instance's store holds, read without the code under test, while it runs or after its end. */
 #pragma once
 
 #include "base/digest.h"
