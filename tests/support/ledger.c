@@ -37,15 +37,7 @@ int64_t ledger_keys(const struct instance *instance)
 
 bool ledger_edit(const struct instance *instance, const char *sql)
 {
-    sqlite3 *db = NULL;
-    const bool edited =
-        sqlite3_open_v2(instance_store_path(instance), &db, SQLITE_OPEN_READWRITE, NULL)
-            == SQLITE_OK
-        && sqlite3_busy_timeout(db, BUSY_MS) == SQLITE_OK
-        && sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
-
-    (void)sqlite3_close(db);
-    return edited;
+    return store_edit(instance, sql);
 }
 
 bool ledger_hold(const struct instance *instance, int ms)

@@ -63,6 +63,15 @@ static bool sqlite_hold(const struct instance *instance, int ms)
     return held;
 }
 
+static bool sqlite_edit(const struct instance *instance, const char *sql)
+{
+    sqlite3 *db = sqlite_connect(instance);
+    const bool edited = sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
+
+    (void)sqlite3_close(db);
+    return edited;
+}
+
 /* ---- PostgreSQL ---- */
 
 DEFINE_RELEASE(release_connection, PGconn, PQfinish)
@@ -109,6 +118,14 @@ static bool postgresql_hold(const struct instance *instance, int ms)
     return PQresultStatus(result) == PGRES_COMMAND_OK;
 }
 
+static bool postgresql_edit(const struct instance *instance, const char *sql)
+{
+    scoped(release_connection) PGconn *conn = PQconnectdb(instance_store_url(instance));
+    scoped(release_result) PGresult *result = PQexec(conn, sql);
+
+    return PQresultStatus(result) == PGRES_COMMAND_OK;
+}
+
 /* ---- either ---- */
 
 int64_t store_number(const struct instance *instance, const char *sql, const char *first,
@@ -116,6 +133,11 @@ int64_t store_number(const struct instance *instance, const char *sql, const cha
 {
     return is_sqlite(instance) ? sqlite_number(instance, sql, first, second)
                                : postgresql_number(instance, sql, first, second);
+}
+
+bool store_edit(const struct instance *instance, const char *sql)
+{
+    return is_sqlite(instance) ? sqlite_edit(instance, sql) : postgresql_edit(instance, sql);
 }
 
 bool store_hold(const struct instance *instance, int ms)

@@ -10,5 +10,8 @@
 int64_t store_number(const struct instance *instance, const char *sql, const char *first,
                      const char *second);
 
+/* Runs `sql`, as somebody would who can write the store. */
+bool store_edit(const struct instance *instance, const char *sql);
+
 /* Keeps everyone else from writing authorizations for so long. */
 bool store_hold(const struct instance *instance, int ms);
