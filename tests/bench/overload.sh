@@ -77,7 +77,7 @@ memory_at() { sed -n "$1p" "$work/memory"; }
 make_work_directory
 build_programs
 make_instance $delay_us
-print_config overload "$work/shim.so" issuerd-es256 ES256 "sessions = $sessions
+print_config "sqlite:$work/overload.db" "$work/shim.so" issuerd-es256 ES256 "sessions = $sessions
 $shim_lines" >"$work/overload.conf"
 start_server overload
 
@@ -94,7 +94,7 @@ result=$line
 
 say "and what was refused"
 redeem_refused
-[ "$(child_of "$server")" = "$signer" ] || die "the signer was restarted"
+[ "$(children_of "$server")" = "$signers" ] || die "a signer was restarted"
 [ "$(ledger)" = "$codes_made $codes_made" ] || die "$codes_made codes, but in the ledger: $(ledger)"
 
 # Of the run's numbers, by name.

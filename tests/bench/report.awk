@@ -62,6 +62,16 @@ function print_validate(    per_s) {
         verdict(per_s >= validate_target)
 }
 
+function print_stores(    ratio) {
+    ratio = of("postgresql", "tokens_per_s", 64) / of("sqlite", "tokens_per_s", 64)
+    printf "\nstores: ES256, 64 connections; issuerd with either store anew in each round\n"
+    printf "  SQLite      %6.0f tokens/s, p50 %.2f ms, p99 %.2f ms\n",
+        of("sqlite", "tokens_per_s", 64), of("sqlite", "p50_ms", 64), of("sqlite", "p99_ms", 64)
+    printf "  PostgreSQL  %6.0f tokens/s, p50 %.2f ms, p99 %.2f ms; ratio %.2f, target >= %.2f: %s\n",
+        of("postgresql", "tokens_per_s", 64), of("postgresql", "p50_ms", 64),
+        of("postgresql", "p99_ms", 64), ratio, store_target, verdict(ratio >= store_target)
+}
+
 function json_by(name, metric, points,    i, text) {
     for (i = 1; i <= 3; i++) {
         text = text (i > 1 ? ", " : "") sprintf("\"%d\": %.3f", points[i],
@@ -91,6 +101,7 @@ BEGIN {
     split("ES256 RS256 slow", names)
     memory_target_mb = 40
     validate_target = 3000
+    store_target = 0.60
     target["ES256"] = 0.35; target["RS256"] = 0.65; target["slow"] = 0.90
     title["ES256"] = "ES256, SoftHSM2"
     title["RS256"] = "RS256 (RSA-2048), SoftHSM2"
@@ -113,12 +124,15 @@ END {
             print_json_case(names[i])
             printf ", "
         }
-        printf "\"validations_per_s\": %.1f}\n", of("validate", "validations_per_s", 64)
+        printf "\"validations_per_s\": %.1f, ", of("validate", "validations_per_s", 64)
+        printf "\"sqlite_tokens_per_s\": %.1f, \"postgresql_tokens_per_s\": %.1f}\n",
+            of("sqlite", "tokens_per_s", 64), of("postgresql", "tokens_per_s", 64)
     } else {
         printf "%d cores; store on %s; issuerd signs from session copies in SoftHSM2: %s; ",
             cores, place, copy
         printf "%d round(s), medians\n", rounds
         for (i = 1; i <= 3; i++) print_case(names[i], title[names[i]])
         print_validate()
+        print_stores()
     }
 }

@@ -5,9 +5,9 @@
 #
 # Raw C_Sign and HTTP alternate on the same token and key; three rounds, medians (--quick: one
 # short round). Codes are made before the clock starts and only a 201 counts; so are presentations
-# (ES256, did:jwk), and only a 200. Server, signer and
-# load generator share this machine; nothing leaves 127.0.0.1. Ends with 0 when everything ran and
-# every answer was 201, targets met or not.
+# (ES256, did:jwk), and only a 200. SQLite and PostgreSQL alternate, too. Server, signers, database
+# and load generator share this machine; nothing leaves 127.0.0.1. Ends with 0 when everything ran
+# and every answer was 201, targets met or not.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -39,7 +39,9 @@ write_config() {
         signer_lines="sessions = 16
 $shim_lines" ;;
     esac
-    print_config "$1" "$module" "$object" "$algorithm" "$signer_lines" >"$work/$1.conf"
+    url=sqlite:$work/$1.db
+    [ "$1" != postgresql ] || url=$database
+    print_config "$url" "$module" "$object" "$algorithm" "$signer_lines" >"$work/$1.conf"
 }
 
 peak_mb() { awk '/^VmHWM:/ { printf "%.2f", $2 / 1024 }' "/proc/$1/status"; }
@@ -69,10 +71,12 @@ calibrate() {
 # measure_http CASE CONNECTIONS
 measure_http() {
     prepare_codes "$(cat "$work/needed.$2")"
-    server_before=$(cpu_us "$server") signer_before=$(cpu_us "$signer")
+    # shellcheck disable=SC2086 # a list
+    server_before=$(cpu_us "$server") signer_before=$(cpu_us $signers)
     redeem "$1" "$2"
     server_us=$(($(cpu_us "$server") - server_before))
-    signer_us=$(($(cpu_us "$signer") - signer_before))
+    # shellcheck disable=SC2086
+    signer_us=$(($(cpu_us $signers) - signer_before))
     tokens=$(echo "$line" | field tokens)
     [ "$tokens" -gt 0 ] || die "$1, $2 connections: no token in time: $line"
     cat "$work/load.log" >&2 # says when the codes ran out
@@ -111,9 +115,9 @@ run_case() {
         done
         round=$((round + 1))
     done
-    [ "$(child_of "$server")" = "$signer" ] || die "the signer was restarted ($1)"
+    [ "$(children_of "$server")" = "$signers" ] || die "a signer was restarted ($1)"
     record "$1" issuerd_mb 0 "$(peak_mb "$server")"
-    record "$1" signer_mb 0 "$(peak_mb "$signer")"
+    for signer in $signers; do record "$1" signer_mb 0 "$(peak_mb "$signer")"; done
     stop_server
 }
 
@@ -137,10 +141,39 @@ run_validations() {
     stop_server
 }
 
+# One store, then the other, in each round, with ES256 at 64 connections. Each server is new, its
+# database is not.
+run_stores() {
+    database=$("$cluster" start "$work/postgresql")
+    for store in sqlite postgresql; do
+        write_config $store
+        start_server $store
+        calibrate $store 64
+        mv "$work/needed.64" "$work/needed.$store"
+        stop_server
+    done
+    round=1
+    while [ $round -le $rounds ]; do
+        say "stores, round $round of $rounds"
+        for store in sqlite postgresql; do
+            start_server $store
+            prepare_codes "$(cat "$work/needed.$store")"
+            redeem $store 64
+            cat "$work/load.log" >&2
+            for metric in tokens_per_s p50_ms p99_ms; do
+                record $store $metric 64 "$(echo "$line" | field $metric)"
+            done
+            stop_server
+        done
+        round=$((round + 1))
+    done
+}
+
 make_work_directory
 build_programs
 make_instance 5000
 for case in ES256 RS256 slow; do run_case $case; done
 run_validations
+run_stores
 awk -v json=$json -v rounds=$rounds -v cores="$(nproc)" -v copy="$session_copy" \
     -v place="$(stat -f -c %T "$work")" -f "$root/tests/bench/report.awk" "$work/results"

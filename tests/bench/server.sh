@@ -4,6 +4,7 @@
 
 build=$root/build
 softhsm=/usr/lib/softhsm/libsofthsm2.so
+cluster=$root/provisioning/postgresql-cluster.sh
 work='' server=''
 
 say() { echo "bench: $*" >&2; }
@@ -19,6 +20,7 @@ stop_server() {
 finish() {
     status=$?
     stop_server
+    [ ! -d "$work/postgresql" ] || "$cluster" remove "$work/postgresql"
     [ -z "$work" ] || rm -rf "$work"
     exit $status
 }
@@ -61,7 +63,7 @@ make_instance() {
 setenv = SHIM_CONTROL=$SHIM_CONTROL"
 }
 
-# print_config CASE MODULE OBJECT ALGORITHM SIGNER_LINES: the settings that are not here are the
+# print_config URL MODULE OBJECT ALGORITHM SIGNER_LINES: the settings that are not here are the
 # defaults: every signature is verified, every commit is synced.
 print_config() {
     cat <<END
@@ -75,7 +77,12 @@ requests_per_s = 0
 listen = 127.0.0.1:0
 client_secret_file = $instance/client-secret
 [store]
-url = sqlite:$work/$1.db
+url = $1
+state_dir = $work
+[ledger]
+node = bench
+signer = audit
+checkpoint_file = $work/bench.checkpoint.$(echo "$1" | cksum | tr -d ' ')
 [tokens]
 code_lifetime_s = 600
 [log]
@@ -85,10 +92,14 @@ uri = pkcs11:token=issuerd;object=$3?module-path=$2&pin-source=file:$instance/pi
 algorithm = $4
 setenv = SOFTHSM2_CONF=$SOFTHSM2_CONF
 $5
+[signer audit]
+uri = pkcs11:token=issuerd;object=issuerd-audit?module-path=$softhsm&pin-source=file:$instance/pin
+sessions = 1
+setenv = SOFTHSM2_CONF=$SOFTHSM2_CONF
 END
 }
 
-# start_server CASE: sets server, signer, public, admin.
+# start_server CASE: sets server, signers, public, admin.
 start_server() {
     "$build/issuerd" --config "$work/$1.conf" >"$work/ready" 2>"$work/$1.log" &
     server=$!
@@ -103,18 +114,19 @@ start_server() {
     done
     public=$(sed -n 's|.* public http://\([^ ]*\).*|\1|p' "$work/ready")
     admin=$(sed -n 's|.* admin http://\([^ ]*\).*|\1|p' "$work/ready")
-    signer=$(child_of "$server")
-    [ -n "$signer" ] || die "issuerd has no signer process"
+    signers=$(children_of "$server")
+    [ -n "$signers" ] || die "issuerd has no signer process"
 }
 
-# child_of PID: the first process whose parent is PID (/proc/PID/stat, field 4).
-child_of() {
-    cat /proc/[0-9]*/stat 2>/dev/null | awk -v parent="$1" '$4 == parent { print $1; exit }'
+# children_of PID: the processes whose parent is PID (/proc/PID/stat, field 4).
+children_of() {
+    cat /proc/[0-9]*/stat 2>/dev/null | awk -v parent="$1" '$4 == parent { print $1 }' | sort -n | xargs
 }
 
-# cpu_us PID: user and system time so far. Names of ours have no spaces, so fields count.
+# cpu_us PID...: user and system time so far. Names of ours have no spaces, so fields count.
 cpu_us() {
-    awk -v hertz="$(getconf CLK_TCK)" '{ printf "%.0f", ($14 + $15) / hertz * 1e6 }' "/proc/$1/stat"
+    for pid; do cat "/proc/$pid/stat"; done \
+        | awk -v hertz="$(getconf CLK_TCK)" '{ us += ($14 + $15) / hertz * 1e6 } END { printf "%.0f", us }'
 }
 
 # prepare_codes COUNT
