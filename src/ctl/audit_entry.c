@@ -27,13 +27,10 @@ struct value {
 /* Behind the quote that ends the string which begins at `at`, without its first quote. */
 static const char *end_of_string(const char *at)
 {
-    for (;; at++) {
-        at += strcspn(at, "\"\\");
-        if (*at == '"') {
-            return at;
-        }
-        at++; /* what is escaped */
+    for (at += strcspn(at, "\"\\"); *at != '"'; at += strcspn(at, "\"\\")) {
+        at += 2; /* a backslash, and what it escapes */
     }
+    return at;
 }
 
 /* Which member begins at *at, `first` or one behind it; on true *at is behind its colon. */

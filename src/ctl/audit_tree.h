@@ -13,7 +13,7 @@
 enum {
     AUDIT_LEVELS = 41,                  /* of a tree below 2^40 leaves */
     AUDIT_PROOF_MAX = AUDIT_LEVELS + 1, /* hashes of a proof of it */
-    AUDIT_ENTRY_MAX = 4096,             /* bytes of a leaf's data */
+    AUDIT_ENTRY_MAX = 2048,             /* bytes of a leaf's data */
 };
 
 #define AUDIT_SIZE_MAX (INT64_C(1) << 40)

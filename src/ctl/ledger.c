@@ -1,5 +1,6 @@
 #include "ctl/ledger_command.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,7 +198,7 @@ static void print_checkpoint(const struct ledger_command *command, const struct 
 
 static int print_newest(struct ledger_command *command)
 {
-    struct ledger_tree tree;
+    struct ledger_tree tree = { .number = 0 };
     struct stored_checkpoint checkpoint;
     struct error err = { .code = ERROR_NONE };
 
@@ -243,10 +244,10 @@ static int ledger_audit_key(struct ledger_command *command)
 {
     scoped(release_key) struct audit_key *key = NULL;
     scoped(release_memory) char *pem = NULL;
-    struct ledger_tree tree;
+    struct ledger_tree tree = { .number = 0 };
     struct stored_checkpoint checkpoint;
-    struct tree_head head;
-    uint8_t id[AUDIT_KEY_ID_LENGTH];
+    struct tree_head head = { .size = 0 };
+    uint8_t id[AUDIT_KEY_ID_LENGTH] = { 0 };
     struct error err = { .code = ERROR_NONE };
 
     if (!ledger_choose_tree(command, &tree, &err)
@@ -316,7 +317,7 @@ static int ledger_export(struct ledger_command *command)
     scoped(ledger_tree_list_clear) struct ledger_tree_list list = { .count = 0 };
     const struct ledger_arguments *arguments = command->arguments;
     const int64_t from = arguments->from >= 0 ? arguments->from : 0;
-    struct ledger_tree tree;
+    struct ledger_tree tree = { .number = 0 };
     struct error err = { .code = ERROR_NONE };
 
     if (arguments->tree == NULL && arguments->from >= 0) {
@@ -399,6 +400,7 @@ static bool open_to_read(const struct service_options *service, struct ledger_co
     const struct store_options options = { .must_exist = true, .read_only = true };
     const char *url = command->arguments->store_url;
 
+    assert(url != NULL || service != NULL); /* ledger_needs_configuration() */
     return store_open(url != NULL ? url : service->store_url, &options, &command->store, err);
 }
 

@@ -158,7 +158,7 @@ static bool prove(const struct ledger_command *command, const struct issued *iss
 {
     struct audit_path path = audit_path_of_leaf(issued->index);
     struct growth growth = { .old_size = -1 };
-    struct ledger_tree tree;
+    struct ledger_tree tree = { .number = 0 };
 
     if (!find_tree(command->store, issued->tree, &tree, err)
         || !begin(&tree, &path, -1, &growth, err)
@@ -198,7 +198,7 @@ int ledger_prove(struct ledger_command *command, const char *jti)
 {
     scoped(issued_clear) struct issued issued = { .entry = NULL };
     struct stored_checkpoint checkpoint;
-    struct tree_head head;
+    struct tree_head head = { .size = 0 };
     struct tlog_proof proof = { .entry = NULL };
     struct error err = { .code = ERROR_NONE };
     char path[JTI_LENGTH + sizeof(".tlog-proof")];
@@ -271,7 +271,7 @@ int ledger_check_proof(struct ledger_command *command, const char *path)
     scoped(tlog_proof_clear) struct tlog_proof proof = { .entry = NULL };
     scoped(release_memory) char *text = NULL;
     size_t length = 0;
-    struct tree_head head;
+    struct tree_head head = { .size = 0 };
     struct error err = { .code = ERROR_NONE };
 
     if (command->key_count == 0) {
@@ -380,7 +380,7 @@ static bool prove_consistency(const struct ledger_command *command, const struct
                               struct error *err)
 {
     struct audit_path path = audit_path_of_beginning(ends[0].size);
-    struct growth growth;
+    struct growth growth = { .old_size = -1 };
 
     if (!begin(tree, &path, ends[0].size, &growth, err)
         || !grow(command->store, tree, ends[1].size, &growth, err)) {
@@ -420,7 +420,7 @@ static void print_consistency(const struct ledger_command *command, const struct
 int ledger_consistency(struct ledger_command *command, const char *old_head, const char *new_head)
 {
     struct end ends[2];
-    struct ledger_tree tree;
+    struct ledger_tree tree = { .number = 0 };
     struct audit_proof proof;
     struct error err = { .code = ERROR_NONE };
 

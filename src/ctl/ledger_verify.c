@@ -42,7 +42,7 @@ struct base64_digest {
 
 static struct base64_digest base64_of(const struct digest *digest)
 {
-    struct base64_digest base64;
+    struct base64_digest base64 = { "" };
     struct text text = text_over(base64.text, sizeof(base64.text));
 
     text_add_base64(&text, digest->bytes, sizeof(digest->bytes));

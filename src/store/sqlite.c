@@ -256,6 +256,7 @@ struct reader *lock_reader(struct sqlite_store *self)
 {
     const unsigned first = atomic_fetch_add_explicit(&self->next_reader, 1, memory_order_relaxed);
 
+    assert(self->reader_count > 0);
     for (unsigned i = 0; i < self->reader_count; i++) {
         struct reader *reader = &self->readers[(first + i) % self->reader_count];
         if (pthread_mutex_trylock(&reader->lock) == 0) {

@@ -694,8 +694,7 @@ static void test_what_belongs_nowhere_is_found(void)
         "INSERT INTO checkpoints SELECT tree, 'x' || size, time_s, note, jwk FROM checkpoints",
         "INSERT INTO checkpoints SELECT tree, size + 1, time_s, note, jwk FROM checkpoints",
         "INSERT INTO checkpoints SELECT tree, 5000, time_s, note, jwk FROM checkpoints LIMIT 1",
-        "INSERT INTO ledger_trees SELECT 2, 'node-2', 1, size, edge, pruned, pruned_edge"
-        " FROM ledger_trees",
+        "INSERT INTO ledger_trees SELECT 2, 'node-2', 1, size, edge, 0, x'' FROM ledger_trees",
         "INSERT INTO ledger_trees SELECT 8388608, 'node-2', 1, 0, x'', 0, x''",
         "UPDATE ledger_trees SET node = 'node 1'",
         "UPDATE ledger_trees SET node = node || x'00'",
