@@ -5,6 +5,7 @@
  */
 #include "base/json_check.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -160,8 +161,45 @@ static bool string_character(struct scanner *scanner, uint32_t *character_out)
     return byte != '\\' || escape(scanner, character_out);
 }
 
-/* The rest of a string behind its quote. The hash is FNV-1a over characters. */
-static bool string_rest(struct scanner *scanner, uint32_t *hash_out)
+/* Eight characters at a time, as long as each is ASCII that means itself: no control, quote or
+ * backslash. A byte is zero where (word - 0x01..) & ~word has its high bit. */
+static void skip_plain(struct scanner *scanner)
+{
+    const uint64_t ones = 0x0101010101010101U;
+    uint64_t word;
+
+    while (scanner->end - scanner->at >= (ptrdiff_t)sizeof(word)) {
+        memcpy(&word, scanner->at, sizeof(word));
+        const uint64_t quote = word ^ ones * '"';
+        const uint64_t backslash = word ^ ones * '\\';
+        const uint64_t special = word | ((word - ones * ' ') & ~word) | ((quote - ones) & ~quote)
+                               | ((backslash - ones) & ~backslash);
+        if ((special & ones * 0x80) != 0) {
+            return;
+        }
+        scanner->at += sizeof(word);
+    }
+}
+
+/* The rest of a string that is a value. */
+static bool text_rest(struct scanner *scanner)
+{
+    uint32_t character;
+
+    skip_plain(scanner);
+    while (!accept(scanner, '"')) {
+        if (scanner->at == scanner->end) {
+            return fault(scanner, "string without an end");
+        }
+        if (!string_character(scanner, &character)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The rest of a name behind its quote. The hash is FNV-1a over characters. */
+static bool name_rest(struct scanner *scanner, uint32_t *hash_out)
 {
     uint32_t hash = 2166136261U;
     uint32_t character;
@@ -179,7 +217,7 @@ static bool string_rest(struct scanner *scanner, uint32_t *hash_out)
     return true;
 }
 
-/* Both names have passed string_rest(), so they decode and end. */
+/* Both names have passed name_rest(), so they decode and end. */
 static bool same_name(const char *a, const char *b, const char *end)
 {
     struct scanner left = { .at = a, .end = end };
@@ -204,7 +242,7 @@ static bool name(struct scanner *scanner, struct names *names)
         return fault(scanner, "expected a name");
     }
     const char *start = scanner->at;
-    if (!string_rest(scanner, &hash)) {
+    if (!name_rest(scanner, &hash)) {
         return false;
     }
     if (names->count == JSON_MEMBERS_MAX) {
@@ -346,10 +384,8 @@ static bool nested(struct scanner *scanner, bool (*rest)(struct scanner *))
 
 static bool bare_value(struct scanner *scanner)
 {
-    uint32_t hash;
-
     if (accept(scanner, '"')) {
-        return string_rest(scanner, &hash);
+        return text_rest(scanner);
     }
     if (accept(scanner, '{')) {
         return nested(scanner, object_rest);
