@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Feeds whatever parses what anybody sends: JSON, JWTs with DIDs and their documents, presentation
-# definitions. All targets at once, with ASan and UBSan.
+# definitions; and the checkpoints, proofs and entries that an auditor is given. All targets at once, with ASan and UBSan.
 #
 #   tests/fuzz/run.sh [--seconds N] [--build-dir DIR]
 #
@@ -12,7 +12,7 @@ export LC_ALL=C
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 seconds=60 build=$root/build-tests/fuzz
-targets=(json jwt definition)
+targets=(json jwt definition ledger)
 
 while [ $# -gt 0 ]; do
     case $1 in
