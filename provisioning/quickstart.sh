@@ -9,6 +9,8 @@
 #   --admin-port N   admin port; 0: any free one (8081)
 #   --alg ALG        ES256, ES384, RS256 or PS256 (ES256); the key is generated
 #                    inside the token
+#   --store ENGINE   sqlite, or postgresql: a private cluster in DIR, which runs while this does
+#                    (sqlite)
 #   --set SECTION.NAME=VALUE
 #                    any setting of issuerd.conf, as often as you like:
 #                    --set tokens.lifetime_s=600 --set "signer main.sessions=4"
@@ -26,7 +28,7 @@ umask 077
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 dir=quickstart build=$root/build install=yes serve=no
-port='' admin_port='' alg=''
+port='' admin_port='' alg='' store=''
 settings=()
 # shellcheck source=provisioning/ini.sh
 . "$root/provisioning/ini.sh"
@@ -58,14 +60,15 @@ step() {
     say " $((SECONDS - started)) s"
 }
 
-ticker='' server='' scratch=''
+ticker='' server='' scratch='' cluster=''
 stop_ticker() {
     [ -z "$ticker" ] || { kill "$ticker" && wait "$ticker"; } 2>/dev/null || true
     ticker=''
 }
 clean_up() {
     stop_ticker
-    [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    [ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null || true
+    [ -z "$cluster" ] || run_cluster stop "$cluster" || true
     [ -z "$scratch" ] || rm -rf "$scratch"
 }
 
@@ -99,6 +102,10 @@ parse_options() {
             [[ $2 =~ ^(ES256|ES384|RS256|PS256)$ ]] ||
                 die "--alg $2: ES256, ES384, RS256 or PS256"
             alg=$2
+            ;;
+        --store)
+            [[ $2 =~ ^(sqlite|postgresql)$ ]] || die "--store $2: sqlite or postgresql"
+            store=$2
             ;;
         --set)
             [[ $2 =~ ^[^=]+\.[^.=]+=[^$'\n']*$ ]] || die "--set $2: wants SECTION.NAME=VALUE"
@@ -274,10 +281,31 @@ apply_options() { # apply_options FILE
         ini_set "$1" "signer main" uri "$(key_uri "$alg")"
         ini_set "$1" "signer main" algorithm "$alg"
     fi
+    case $store in
+    sqlite) ini_set "$1" store url "sqlite:$dir/issuerd.db" ;;
+    postgresql) ini_set "$1" store url "$(run_cluster url "$cluster")" ;;
+    esac
+    [ -z "$store" ] || ini_set "$1" store state_dir "$dir"
     for setting in ${settings[@]+"${settings[@]}"}; do
         path=${setting%%=*}
         ini_set "$1" "${path%.*}" "${path##*.}" "${setting#*=}"
     done
+}
+
+# --- the database, where it is a server ---
+
+run_cluster() { "$root/provisioning/postgresql-cluster.sh" "$@"; }
+
+# The cluster of an earlier run, too, if the configuration still leads to it.
+start_cluster() {
+    local place=$dir/postgresql
+    if [ -z "$store" ] && [ -s "$conf" ] && [ -d "$place" ] &&
+        [ "$(ini_get "$conf" store url)" = "$(run_cluster url "$place" 2>/dev/null)" ]; then
+        store=postgresql
+    fi
+    [ "$store" = postgresql ] || return 0
+    cluster=$place
+    step "database: a private PostgreSQL in $place" "$dir/postgresql.log" run_cluster start "$place"
 }
 
 # The edited copy takes the place of the configuration only when issuerd accepts it.
@@ -403,6 +431,22 @@ start_server() {
     public=${BASH_REMATCH[1]} admin=${BASH_REMATCH[2]}
 }
 
+# In the foreground; a signal reaches it, or, where a database has to end after it, comes through here.
+serve() {
+    local code=0
+    rm -rf "$scratch" # exec leaves no one to do it
+    [ -n "$cluster" ] || exec "$build/issuerd" --config "$conf" 3>&-
+    "$build/issuerd" --config "$conf" 3>&- &
+    server=$!
+    trap 'kill -TERM "$server"' INT TERM
+    while kill -0 "$server" 2>/dev/null; do
+        code=0
+        wait "$server" || code=$?
+    done
+    server=''
+    exit "$code"
+}
+
 stop_server() {
     local pid=$server deadline=$((SECONDS + 15)) code=0
     kill -TERM "$pid" 2>/dev/null || true
@@ -503,12 +547,14 @@ verify_token() { # verify_token HOLDER
 }
 
 say_next() {
-    local tests url=$public
+    local tests url=$public database=''
     tests=$(printf '%q' "$root/tests/run.sh")
     case $(ini_get "$conf" public listen) in *:0) url=URL ;; esac # another one each time
+    [ -z "$cluster" ] || database="
+  start its database        $(printf '%q' "$root/provisioning/postgresql-cluster.sh") start $(printf '%q' "$cluster")"
     cat >&3 <<END
 
-Next:
+Next:$database
   start the same instance   $(printf '%q' "$build/issuerd") --config $(printf '%q' "$conf")
   and be its wallet         $(printf '%q' "$build/issuerctl") wallet --url $(printf '%q' "$url")
   and see its requests      $(printf '%q' "$build/issuerctl") --config $(printf '%q' "$conf") authorizations list
@@ -524,11 +570,13 @@ main() {
     trap clean_up EXIT
     trap 'exit 130' INT TERM
     scratch=$(mktemp -d)
+    local groups=(build run)
 
     make_dir
     case $build in /*) ;; *) build=$PWD/$build ;; esac
     if [ "$install" = yes ]; then
-        step "packages" "$dir/packages.log" "$root/provisioning/packages.sh" install build run
+        [ "$store" != postgresql ] || groups+=(postgresql)
+        step "packages" "$dir/packages.log" "$root/provisioning/packages.sh" install "${groups[@]}"
     fi
     require_commands
     find_softhsm
@@ -537,16 +585,14 @@ main() {
     local secret
     for secret in so-pin pin client-secret; do make_secret "$secret"; done
     write_softhsm_conf
+    start_cluster
     configure
     ensure_key
     ensure_audit_key
     refuse_taken_port public --port
     refuse_taken_port admin --admin-port
 
-    if [ "$serve" = yes ]; then
-        rm -rf "$scratch" # exec leaves no one to do it
-        exec "$build/issuerd" --config "$conf" 3>&-
-    fi
+    [ "$serve" = no ] || serve
     start_server
     walk_wallet
     exchange_approved

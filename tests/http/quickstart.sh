@@ -9,13 +9,18 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=$(cd "$1" && pwd)
 place=$(mktemp -d)
 server=''
-trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$place"' EXIT
+clean_up() {
+    [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    "$root/provisioning/postgresql-cluster.sh" kill "$place/in postgresql/postgresql" 2>/dev/null || true
+    rm -rf "$place"
+}
+trap clean_up EXIT
 cd "$place"
 
 fail() {
     echo "FAILED: $*"
     cat "$place/out" "$place/err" 2>/dev/null
-    cat "$place/an instance/issuerd.log" 2>/dev/null
+    cat "$place"/*/issuerd.log 2>/dev/null
     exit 1
 }
 
@@ -103,4 +108,32 @@ expect "port $port is taken.*--port" err
 kill -TERM "$server"
 wait "$server" || fail "issuerd ended with status $?"
 server=''
+
+# PostgreSQL: a cluster beside the rest, there while the server is and not after it.
+in_postgresql() {
+    "$root/provisioning/quickstart.sh" --no-install --build-dir "$build" --dir "in postgresql" \
+        --port 0 --admin-port 0 "$@" >out 2>err
+}
+stopped() { ! [ -e "in postgresql/postgresql/data/postmaster.pid" ]; }
+in_postgresql --store postgresql || fail "--store postgresql"
+expect '^  verified$' out
+expect '^url = postgresql:///issuerd\?host=' "in postgresql/issuerd.conf"
+stopped || fail "the cluster was left running"
+in_postgresql || fail "the second run on PostgreSQL"
+expect '^  verified$' out
+! [ -e "in postgresql/issuerd.db" ] || fail "an SQLite store was made"
+
+"$root/provisioning/quickstart.sh" --no-install --build-dir "$build" --dir "in postgresql" --serve \
+    >out 2>err &
+server=$!
+for _ in $(seq 600); do
+    if [ -s out ] || ! kill -0 "$server" 2>/dev/null; then break; fi
+    sleep 0.1
+done
+expect '^issuerd ready: ' out
+! stopped || fail "the cluster does not run"
+kill -TERM "$server"
+wait "$server" || fail "issuerd on PostgreSQL ended with status $?"
+server=''
+stopped || fail "the cluster outlived the server"
 echo "quickstart: all well"
