@@ -36,7 +36,7 @@ static const char *statement_text(int which)
 }
 
 struct statement_name {
-    char text[8];
+    char text[16];
 };
 
 static struct statement_name statement_name(int which)

@@ -23,20 +23,32 @@ static PGconn *connect_to(const char *variable)
     return conn;
 }
 
-/* A server that was restarted meanwhile has closed the connection. */
-static int64_t read_number(PGconn **conn, const char *variable, const char *sql,
-                           const char *parameter)
+static PGresult *execute(PGconn **conn, const char *variable, const char *sql,
+                         const char *parameter)
 {
-    if (*conn != NULL && PQstatus(*conn) != CONNECTION_OK) {
-        PQreset(*conn);
-    }
     if (*conn == NULL) {
         *conn = connect_to(variable);
     }
-    PGresult *result = *conn == NULL ? NULL
-                     : parameter == NULL
-                         ? PQexec(*conn, sql)
-                         : PQexecParams(*conn, sql, 1, NULL, &parameter, NULL, NULL, 0);
+    if (*conn == NULL) {
+        return NULL;
+    }
+    return parameter == NULL ? PQexec(*conn, sql)
+                             : PQexecParams(*conn, sql, 1, NULL, &parameter, NULL, NULL, 0);
+}
+
+static int64_t read_number(PGconn **conn, const char *variable, const char *sql,
+                           const char *parameter)
+{
+    PGresult *result = execute(conn, variable, sql, parameter);
+
+    /* A failure that is none of the server's: it was restarted meanwhile. */
+    if (PQresultStatus(result) == PGRES_FATAL_ERROR
+        && PQresultErrorField(result, PG_DIAG_SQLSTATE) == NULL) {
+        PQclear(result);
+        PQfinish(*conn);
+        *conn = NULL;
+        result = execute(conn, variable, sql, parameter);
+    }
     const ExecStatusType status = PQresultStatus(result);
     int64_t number = -1;
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
