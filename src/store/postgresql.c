@@ -2,8 +2,9 @@
  * The store in PostgreSQL, or what speaks its protocol: one writing connection (the committer's), a
  * few reading ones, each behind a mutex, made anew when they were lost.
  *
- * The fence: a server that lacks what this process committed is an old primary that came back, or
- * an older copy. No connection is made to it; the other hosts of the URL are tried.
+ * The fence: a server that lacks what this process committed, or whose timeline is older than that of
+ * another, is an old primary that came back, or an older copy. No connection is made to it; the other
+ * hosts of the URL are tried. An operator who accepts the older copy begins a new tree in it.
  */
 #include "store/postgresql_store.h"
 
@@ -90,10 +91,10 @@ int64_t pg_answer_deadline(void)
 /* ---- the fence ---- */
 
 static const struct ledger_tree *find_tree(const struct ledger_tree *trees, size_t count,
-                                           int64_t number)
+                                           const struct ledger_tree *wanted)
 {
     for (size_t i = 0; i < count; i++) {
-        if (trees[i].number == number) {
+        if (trees[i].epoch == wanted->epoch && strcmp(trees[i].node, wanted->node) == 0) {
             return &trees[i];
         }
     }
@@ -111,25 +112,70 @@ static bool has_all_of(const struct ledger_tree *found, const struct ledger_tree
                        == 0));
 }
 
+/* Whether the loss of it was accepted: the core finds the node's next tree by itself. */
+static bool is_succeeded(const struct ledger_tree_list *list, const struct ledger_tree *committed)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->trees[i].epoch > committed->epoch
+            && strcmp(list->trees[i].node, committed->node) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool compare_trees(struct pg_store *self, const struct ledger_tree_list *list,
                           struct error *err)
 {
     for (size_t i = 0; i < self->committed_count; i++) {
         const struct ledger_tree *committed = &self->committed[i];
-        const struct ledger_tree *found = find_tree(list->trees, list->count, committed->number);
-        if (!has_all_of(found, committed)) {
-            return fail(err, ERROR_STORE_ROLLED_BACK,
-                        "the ledger's tree %s/%lld has %lld entries there, and not the %lld that "
-                        "were committed: an old primary, or an older copy of the store",
-                        committed->node, (long long)committed->epoch,
-                        (long long)(found != NULL ? found->edge.size : 0),
-                        (long long)committed->edge.size);
+        const struct ledger_tree *found = find_tree(list->trees, list->count, committed);
+        if (!has_all_of(found, committed) && !is_succeeded(list, committed)) {
+            return fail(
+                err, ERROR_STORE_ROLLED_BACK,
+                "the ledger's tree %s/%lld has %lld entries there, and not the %lld that "
+                "were committed: an old primary, or an older copy of the store; if there is "
+                "no newer one: issuerctl ledger accept-restore",
+                committed->node, (long long)committed->epoch,
+                (long long)(found != NULL ? found->edge.size : 0), (long long)committed->edge.size);
         }
     }
     return true;
 }
 
-static bool check_fence(struct pg_store *self, struct pg_connection *connection,
+/* What another server may not say, or not in this way, counts for nothing. */
+static void read_timeline(struct pg_connection *connection, int64_t deadline_ns)
+{
+    static const char sql[] =
+        "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int";
+    scoped(pg_release_result) PGresult *timeline = NULL;
+    struct error ignored;
+
+    if (pg_execute(connection, sql, NULL, &timeline, deadline_ns, &ignored)) {
+        connection->timeline = strtoll(PQgetvalue(timeline, 0, 0), NULL, 10);
+    }
+}
+
+static bool is_outdated(struct pg_store *self, const struct pg_connection *connection)
+{
+    return connection->timeline != 0 && connection->timeline < atomic_load(&self->timeline);
+}
+
+static bool check_timeline(struct pg_store *self, struct pg_connection *connection,
+                           int64_t deadline_ns, struct error *err)
+{
+    read_timeline(connection, deadline_ns);
+    int64_t last = atomic_load(&self->timeline);
+    while (connection->timeline > last
+           && !atomic_compare_exchange_weak(&self->timeline, &last, connection->timeline)) {
+    }
+    return !is_outdated(self, connection)
+        || fail(err, ERROR_STORE_UNAVAILABLE,
+                "an old primary: its timeline is %lld, and %lld is the last",
+                (long long)connection->timeline, (long long)atomic_load(&self->timeline));
+}
+
+static bool check_trees(struct pg_store *self, struct pg_connection *connection,
                         int64_t deadline_ns, struct error *err)
 {
     scoped(ledger_tree_list_clear) struct ledger_tree_list list = { .count = 0 };
@@ -141,20 +187,48 @@ static bool check_fence(struct pg_store *self, struct pg_connection *connection,
     }
     pthread_mutex_lock(&self->fence_lock);
     const bool good = compare_trees(self, &list, err);
-    const bool is_news = !good && !self->is_fenced[connection->host];
-    self->is_fenced[connection->host] = !good;
+    pthread_mutex_unlock(&self->fence_lock);
+    return good;
+}
+
+/* Told once, until it is over. */
+static void note_fenced(struct pg_store *self, size_t host, const struct error *err)
+{
+    const bool is_fenced = err != NULL;
+
+    pthread_mutex_lock(&self->fence_lock);
+    const bool is_news = is_fenced && !self->is_fenced[host];
+    self->is_fenced[host] = is_fenced;
     pthread_mutex_unlock(&self->fence_lock);
     if (is_news) {
         log_error(LOG_LEVEL_ERROR, "store.fenced", err, "host=%s",
-                  pg_host_name(&self->target.hosts[connection->host]).text);
+                  pg_host_name(&self->target.hosts[host]).text);
     }
-    return good;
+}
+
+/* Prepares the statements between: before that SQL text can be run, after it no more. */
+static bool check_fence(struct pg_store *self, struct pg_connection *connection,
+                        int64_t deadline_ns, struct error *err)
+{
+    const bool is_current = check_timeline(self, connection, deadline_ns, err);
+
+    if (is_current && !pg_connection_prepare(connection, deadline_ns, err)) {
+        return false;
+    }
+    if (is_current && check_trees(self, connection, deadline_ns, err)) {
+        note_fenced(self, connection->host, NULL);
+        return true;
+    }
+    if (!is_current || err->code == ERROR_STORE_ROLLED_BACK) {
+        note_fenced(self, connection->host, err);
+    }
+    return false;
 }
 
 static void note_committed(struct pg_store *self, const struct ledger_tree *tree)
 {
     struct ledger_tree *known =
-        (struct ledger_tree *)find_tree(self->committed, self->committed_count, tree->number);
+        (struct ledger_tree *)find_tree(self->committed, self->committed_count, tree);
 
     if (known == NULL) {
         self->committed =
@@ -173,8 +247,7 @@ static bool connect_host(struct pg_store *self, struct pg_connection *connection
     if (!pg_connection_open(connection, &self->target, host, deadline_ns, err)) {
         return false;
     }
-    if (!pg_connection_prepare(connection, deadline_ns, err)
-        || !check_fence(self, connection, deadline_ns, err)) {
+    if (!check_fence(self, connection, deadline_ns, err)) {
         pg_connection_close(connection);
         return false;
     }
@@ -207,9 +280,13 @@ static bool connect_any(struct pg_store *self, struct pg_connection *connection,
     return false;
 }
 
+/* Not to a server that another was promoted over meanwhile. */
 static bool ensure_connected(struct pg_store *self, struct pg_connection *connection,
                              int64_t deadline_ns, struct error *err)
 {
+    if (connection->conn != NULL && is_outdated(self, connection)) {
+        pg_connection_close(connection);
+    }
     return connection->conn != NULL || connect_any(self, connection, deadline_ns, err);
 }
 
@@ -299,8 +376,12 @@ static bool connect_plain(struct pg_store *self, struct pg_connection *connectio
                           struct error *err)
 {
     for (size_t host = 0; host < self->target.host_count; host++) {
-        if (pg_connection_open(connection, &self->target, host, from_now(CONNECT_MS), err)) {
-            return true;
+        const int64_t deadline_ns = from_now(CONNECT_MS);
+        if (pg_connection_open(connection, &self->target, host, deadline_ns, err)) {
+            if (check_timeline(self, connection, deadline_ns, err)) {
+                return true;
+            }
+            pg_connection_close(connection);
         }
         (void)!error_context(err, "%s", pg_host_name(&self->target.hosts[host]).text);
     }
@@ -317,6 +398,21 @@ static bool open_schema(struct pg_store *self, struct error *err)
     return good;
 }
 
+/* Of several primaries the last that was promoted is the one: who was that before has no standby. */
+static void survey_hosts(struct pg_store *self)
+{
+    struct error ignored;
+
+    for (size_t host = 0; host < self->target.host_count && self->target.host_count > 1; host++) {
+        struct pg_connection connection = { .conn = NULL };
+        const int64_t deadline_ns = from_now(CONNECT_MS);
+        if (pg_connection_open(&connection, &self->target, host, deadline_ns, &ignored)) {
+            (void)!check_timeline(self, &connection, deadline_ns, &ignored);
+            pg_connection_close(&connection);
+        }
+    }
+}
+
 static bool snapshot_open(struct pg_store *self, struct error *err)
 {
     static const char begin[] = "SET statement_timeout = 0;"
@@ -325,6 +421,7 @@ static bool snapshot_open(struct pg_store *self, struct error *err)
     struct pg_connection *connection = &self->readers[0].connection;
     const int64_t deadline_ns = from_now(OPEN_MS);
 
+    survey_hosts(self);
     return connect_plain(self, connection, err) && pg_schema_check(connection, err)
         && pg_execute(connection, begin, NULL, NULL, deadline_ns, err)
         && pg_connection_prepare(connection, deadline_ns, err);
@@ -360,6 +457,7 @@ static bool writer_open(struct pg_store *self, struct error *err)
 {
     int64_t now_s;
 
+    survey_hosts(self);
     return open_schema(self, err) && ensure_connected(self, &self->writer, from_now(OPEN_MS), err)
         && read_clock(self, &now_s, pg_answer_deadline(), err) && count_open(self, err);
 }

@@ -57,6 +57,8 @@ struct pg_host_name pg_host_name(const struct pg_host *host);
 struct pg_connection {
     PGconn *conn; /* NULL: there is none */
     size_t host;  /* of the target's */
+    int64_t
+        timeline; /* of the server when we connected: a promotion begins the next; 0: not known */
 
     /* Statements that were sent and whose results nobody has read, in order. */
     int *unread;
@@ -163,6 +165,8 @@ struct pg_store {
     int64_t open_before;      /* the transaction */
     struct ledger_tree *kept; /* by the transaction */
     size_t kept_count;
+
+    _Atomic int64_t timeline; /* the last that any server had */
 
     /* The trees as they were committed last, and the hosts that lack some of it. */
     pthread_mutex_t fence_lock;
