@@ -19,6 +19,9 @@ enum {
     GATHER_FROM = 8, /* signatures still to come that make it worth while to wait for some */
     GATHER_NS = 700000,
     TRIES = 4, /* of a transaction that others take precedence over */
+    DOUBT_MS =
+        1500, /* for a store that left a transaction in doubt to tell, with who waits for it */
+    DOUBT_PAUSE_MS = 50,
 };
 
 struct committer {
@@ -36,6 +39,7 @@ struct committer {
     struct job *batch;
     struct job **batch_end;
     int64_t purge_due_ns;
+    bool is_in_doubt; /* a transaction's end is not known, and the store has committed none since */
 };
 
 /* ---- jobs ---- */
@@ -238,23 +242,49 @@ static struct job *witness_of(struct committer *self)
 
 /* Whether the transaction whose commit was not answered is durable. What is read counts only once a
  * transaction that began after it and writes is durable, too: in SQLite it takes the place in the WAL
- * of what was written there and not synced, which a restart would take for committed. False: no, or
- * still not known. */
-static bool was_committed(struct committer *self, struct error *err)
+ * of what was written there and not synced, which a restart would take for committed. Without a witness
+ * there is nothing to read. False: it is still not known. */
+static bool ask_store(struct committer *self, struct job *witness, bool *done_out,
+                      struct error *err)
 {
-    struct job *witness = witness_of(self);
-    bool done = false;
     int64_t now_s = 0;
 
+    *done_out = false;
     if (!store_begin(self->store, &now_s, err)) {
         return false;
     }
     if (!store_heartbeat(self->store, now_s, err)
-        || (witness != NULL && !witness->type->is_done(witness, self->store, &done, err))) {
+        || (witness != NULL && !witness->type->is_done(witness, self->store, done_out, err))) {
         store_rollback(self->store);
         return false;
     }
-    return store_commit(self->store, err) && done;
+    return store_commit(self->store, err);
+}
+
+/* False: no, or not known in time. */
+static bool was_committed(struct committer *self, struct error *err)
+{
+    const int64_t deadline_ns = monotonic_ns() + DOUBT_MS * (int64_t)NS_PER_MS;
+    const struct timespec pause = { .tv_nsec = DOUBT_PAUSE_MS * NS_PER_MS };
+    struct error reason = *err;
+    bool done = false;
+
+    self->is_in_doubt = !ask_store(self, witness_of(self), &done, &reason);
+    while (self->is_in_doubt && monotonic_ns() < deadline_ns) {
+        (void)nanosleep(&pause, NULL);
+        self->is_in_doubt = !ask_store(self, witness_of(self), &done, &reason);
+    }
+    return done && !self->is_in_doubt;
+}
+
+/* A store that cannot commit would leave in doubt, and so spend in vain, whatever code comes: until it
+ * has committed something nobody waits for, it gets no more of them. */
+static bool end_doubt(struct committer *self, struct error *err)
+{
+    bool unused;
+
+    self->is_in_doubt = self->is_in_doubt && !ask_store(self, NULL, &unused, err);
+    return !self->is_in_doubt;
 }
 
 static bool commit_batch(struct committer *self, struct error *err)
@@ -287,7 +317,7 @@ static void run_batch(struct committer *self)
 {
     struct error err = { .code = ERROR_NONE };
 
-    if (!commit_batch(self, &err)) {
+    if (!end_doubt(self, &err) || !commit_batch(self, &err)) {
         log_error(LOG_LEVEL_ERROR, "store.failed", &err, "%s", "");
         err.code = outward(err.code);
         for (struct job *job = self->batch; job != NULL; job = job->next) {
