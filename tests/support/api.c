@@ -193,6 +193,11 @@ bool is_error_reply(const struct http_reply *reply, int status, int code, const 
         || differs(reply, "method and path should be %s %s", method, path);
 }
 
+bool is_refusal_reply(const struct http_reply *reply)
+{
+    return reply->status == 503 && atoi(http_header(reply, "Retry-After")) > 0;
+}
+
 bool is_token_reply(const struct http_reply *reply, char token_out[API_TOKEN_SIZE])
 {
     static const char *const members[] = { "saccess_token", "stoken_type", "nexpires_in" };

@@ -73,6 +73,9 @@ bool api_serves(const struct instance *instance);
 bool is_error_reply(const struct http_reply *reply, int status, int code, const char *method,
                     const char *path);
 
+/* True for a 503 with Retry-After. */
+bool is_refusal_reply(const struct http_reply *reply);
+
 /* True for a 201 whose body is an AccessTokenResponseDto, no member more or less, application/json,
  * not to be stored. `token_out` is the token; NULL: not wanted. */
 bool is_token_reply(const struct http_reply *reply, char token_out[API_TOKEN_SIZE]);

@@ -42,12 +42,6 @@ static char *fetch_jwks(const struct instance *instance)
 
 /* ---- one code ---- */
 
-static bool is_refusal(const struct http_reply *reply)
-{
-    const char *after = http_header(reply, "Retry-After");
-    return reply->status == 503 && after != NULL && atoi(after) > 0;
-}
-
 static bool is_gone(const struct http_reply *reply)
 {
     return is_error_reply(reply, 400, API_CODE_GONE, "POST", TOKENS_PATH);
@@ -121,7 +115,7 @@ static bool redeem_once(struct load *self, struct http_client *client, struct lo
     if (code->last_ns - sent_ns > code->slowest_ns) {
         code->slowest_ns = code->last_ns - sent_ns;
     }
-    const bool refused = is_refusal(reply);
+    const bool refused = is_refusal_reply(reply);
     code->refusals += refused;
     code->unanswered += reply->status == 0;
     if (may_ask_again(self, code, refused)) {
@@ -148,7 +142,7 @@ static bool is_refused_again(const struct load *self, struct http_client **clien
     const int64_t deadline_ns = monotonic_ns() + PATIENCE_S * NS_PER_S;
     const struct http_reply *reply = api_redeem(*client, code->code);
 
-    while ((reply->status == 0 || is_refusal(reply)) && monotonic_ns() < deadline_ns) {
+    while ((reply->status == 0 || is_refusal_reply(reply)) && monotonic_ns() < deadline_ns) {
         (void)usleep(RETRY_US);
         *client = reply->status == 0 ? connect_again(self, *client) : *client;
         reply = api_redeem(*client, code->code);
@@ -177,7 +171,16 @@ static void redeem(struct load *self, struct load_code *code)
     http_close(client);
 }
 
-static void enter(struct load *self, const struct load_code *code)
+enum load_outcome load_ask(struct load *self, struct load_code *code)
+{
+    struct http_client *client = http_connect(instance_public_port(self->instance));
+
+    (void)redeem_once(self, client, code);
+    http_close(client);
+    return code->outcome;
+}
+
+void load_enter(struct load *self, const struct load_code *code)
 {
     struct load_book *book = &self->book;
 
@@ -219,7 +222,7 @@ static void *work(void *argument)
             break;
         }
         redeem(self, &code);
-        enter(self, &code);
+        load_enter(self, &code);
         (void)usleep(self->options.pause_us);
     }
     return NULL;
@@ -241,7 +244,7 @@ struct load *load_start_with(const struct instance *instance, const struct load_
            && pthread_create(&self->threads[self->thread_count], NULL, work, self) == 0) {
         self->thread_count++;
     }
-    if (self->thread_count == 0) {
+    if (self->jwks == NULL || (self->thread_count == 0 && options->threads > 0)) {
         load_free(self);
         return NULL;
     }

@@ -58,11 +58,18 @@ struct load_book {
 
 struct load;
 
-/* NULL: the keys to verify with could not be had. */
+/* NULL: the keys to verify with could not be had. With no threads it is a book for load_ask(). */
 struct load *load_start_with(const struct instance *instance, const struct load_options *options);
 
 /* The same with a pause of 3 ms, and no code given up. */
 struct load *load_start(const struct instance *instance, unsigned threads);
+
+/* Redeems the code once, over a connection of its own, and notes in it what came: LOAD_GIVEN_UP is a
+ * refusal, after which it may be asked for again. */
+enum load_outcome load_ask(struct load *load, struct load_code *code);
+
+/* Enters a code that load_ask() is done with. */
+void load_enter(struct load *load, const struct load_code *code);
 
 /* How many tokens there are by now. */
 unsigned load_issued(const struct load *load);
