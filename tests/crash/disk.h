@@ -1,0 +1,14 @@
+/* A disk that is full, or fails. */
+#pragma once
+
+#include "crash/bed.h"
+
+/* The store on a small file system of its own, with 0, 4, 8, ... KiB left, `steps` of these: what
+ * cannot be written is answered 503 and is done when there is room again, without a restart. A line of
+ * the results. It needs the right to mount. */
+void disk_is_full(struct bed *bed, unsigned steps);
+
+/* The first, second, ... write, sync or rename of issuerd in the store's directory fails, once, until
+ * all of an exchange's are through, or `most` of each; or issuerd is killed there. A line of the
+ * results for each of these. It needs TEST_IO_SHIM, the path of io_shim.so. */
+void disk_fails(struct bed *bed, unsigned most);
