@@ -36,8 +36,9 @@
     POINT(CHECKPOINT_STORED, "checkpoint-stored")                                                  \
     POINT(HEAD_WRITTEN, "head-written")                                                            \
     POINT(HEAD_RENAMED, "head-renamed")                                                            \
-    POINT(WAL_CHECKPOINT_BEGUN, "wal-checkpoint-begun")                                            \
-    POINT(WAL_CHECKPOINTED, "wal-checkpointed")
+    POINT(SQLITE_CHECKPOINT_BEGUN, "sqlite-checkpoint-begun")                                      \
+    POINT(SQLITE_CHECKPOINTED, "sqlite-checkpointed")                                              \
+    POINT(POSTGRESQL_SENT, "postgresql-sent")
 
 #define CRASH_POINT_MEMBER(name, text) CRASH_##name,
 enum crash_point { CRASH_POINT_TABLE(CRASH_POINT_MEMBER) CRASH_POINT_COUNT };

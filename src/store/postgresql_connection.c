@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 
 /* Where a row that another node has is passed over, which SQLite has no word for: there is one
  * writer. The heartbeat has a few rows, so that nodes do not wait for each other's. */
@@ -448,6 +449,7 @@ static bool read_all(struct pg_connection *connection, PGresult **last_out, bool
     scoped(pg_release_result) PGresult *sync = NULL;
     struct error later;
 
+    CRASH_POINT(POSTGRESQL_SENT);
     for (size_t i = 0; i < connection->unread_count; i++) {
         PQclear(take(last));
         if (!read_one(connection, i, &last, good, deadline_ns, what, err)) {

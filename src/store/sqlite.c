@@ -299,9 +299,9 @@ static void *checkpointer_run(void *argument)
             continue;
         }
         pthread_mutex_unlock(&self->checkpoint_lock);
-        CRASH_POINT(WAL_CHECKPOINT_BEGUN);
+        CRASH_POINT(SQLITE_CHECKPOINT_BEGUN);
         (void)sqlite3_wal_checkpoint_v2(connection.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-        CRASH_POINT(WAL_CHECKPOINTED);
+        CRASH_POINT(SQLITE_CHECKPOINTED);
         pthread_mutex_lock(&self->checkpoint_lock);
         self->is_due = false;
     }

@@ -26,7 +26,7 @@ enum {
     FULL_S = 20, /* until everything was refused once */
     STEP_KIB = 4,
     DISK_MIB = 8,
-    RENAMES = 5, /* there is no last one */
+    HEADS = 5, /* of the head file's: there is no last one */
 };
 
 DEFINE_RELEASE(release_client, struct http_client, http_close)
@@ -354,6 +354,12 @@ static bool await_failure(const struct io_control *control)
     return true;
 }
 
+/* Which is written after the steps; with a database elsewhere it is all that is written here. */
+static bool is_of_head_file(const struct bed *bed, const struct failure *failure)
+{
+    return failure->call == IO_RENAME || bed->is_postgresql;
+}
+
 /* One of each step with the call number `after` failing. False if they do not make so many. */
 static bool suffer(struct client *client, struct io_control *control, const struct failure *failure,
                    unsigned after)
@@ -362,8 +368,8 @@ static bool suffer(struct client *client, struct io_control *control, const stru
     (void)create(client);
     (void)approve(client);
     (void)redeem(client);
-    if (failure->call == IO_RENAME) {
-        (void)await_failure(control); /* of the head file, which comes after */
+    if (is_of_head_file(client->bed, failure)) {
+        (void)await_failure(control);
     }
     atomic_store(&control->call, IO_NONE);
     return atomic_load(&control->fired) > 0;
@@ -395,14 +401,14 @@ static void run_failure(struct bed *bed, const struct failure *failure, unsigned
     struct client *client = xcalloc(1, sizeof(*client));
     struct verdict verdict = { .ready_ms = -1 };
     struct io_control *control = open_failing_bed(bed, &verdict);
+    const bool is_head = is_of_head_file(bed, failure);
 
-    most = failure->call == IO_RENAME && most > RENAMES ? RENAMES : most;
+    most = is_head && most > HEADS ? HEADS : most;
     client->may_be_killed = failure->is_killed;
     if (control != NULL && client_open(client, bed, &verdict)) {
         take_in_hand(client);
-        while (
-            verdict.kills < most && verdict.finding[0] == '\0'
-            && suffer(client, control, failure, failure->call == IO_RENAME ? 0 : verdict.kills)) {
+        while (verdict.kills < most && verdict.finding[0] == '\0'
+               && suffer(client, control, failure, is_head ? 0 : verdict.kills)) {
             verdict.kills++;
             recover(client, failure);
             take_in_hand(client);
@@ -452,6 +458,9 @@ void disk_fails(struct bed *bed, unsigned most)
 {
     for (size_t i = 0; i < COUNT_OF(failures); i++) {
         run_failure(bed, &failures[i], most);
+    }
+    if (bed->is_postgresql) {
+        return;
     }
     run_load(bed, EIO, "EIO under a load", most);
     run_load(bed, ENOSPC, "ENOSPC under a load", most);
