@@ -273,7 +273,7 @@ bool postgresql_list_authorizations(struct store *store, const struct authorizat
                  "list the authorizations", err)) {
         return false;
     }
-    list.authorizations = xcalloc((size_t)PQntuples(rows), sizeof(*list.authorizations));
+    list.authorizations = pg_list(rows, sizeof(*list.authorizations));
     for (int row = 0; row < PQntuples(rows); row++) {
         if (!read_facts(rows, row, &list.authorizations[list.count++], err)) {
             return false;

@@ -18,13 +18,13 @@
 /* Where a row that another node has is passed over, which SQLite has no word for: there is one
  * writer. The heartbeat has a few rows, so that nodes do not wait for each other's. */
 #define FREE_ROWS(key, table, condition)                                                           \
-    "DELETE FROM " table " WHERE " key " = ANY (ARRAY(SELECT " key " FROM " table                  \
-    " WHERE " condition " LIMIT $2 FOR UPDATE SKIP LOCKED))"
+    ("DELETE FROM " table " WHERE " key " = ANY (ARRAY(SELECT " key " FROM " table                 \
+     " WHERE " condition " LIMIT $2 FOR UPDATE SKIP LOCKED))")
 
 static const char *const own_statements[PG_STATEMENT_COUNT] = {
     [PG_CLOCK] = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-    [HEARTBEAT] = "UPDATE heartbeat SET time_s = $1"
-                  " WHERE id = (SELECT id FROM heartbeat LIMIT 1 FOR UPDATE SKIP LOCKED)",
+    [HEARTBEAT] = ("UPDATE heartbeat SET time_s = $1"
+                   " WHERE id = (SELECT id FROM heartbeat LIMIT 1 FOR UPDATE SKIP LOCKED)"),
     [PURGE_REVOKED] = FREE_ROWS("jti", "revoked_tokens", "token_expires_s <= $1"),
     [PURGE_OPEN] = FREE_ROWS("id", "authorizations", "keep_until_s <= $1 AND code_hash IS NULL"),
     [PURGE_DONE] =
@@ -559,6 +559,11 @@ void pg_text(const PGresult *result, int row, int column, char *out, size_t size
 char *pg_copy(const PGresult *result, int row, int column)
 {
     return PQgetisnull(result, row, column) ? NULL : xstrdup(PQgetvalue(result, row, column));
+}
+
+void *pg_list(const PGresult *result, size_t size)
+{
+    return PQntuples(result) > 0 ? xcalloc((size_t)PQntuples(result), size) : NULL;
 }
 
 int64_t pg_changed(PGresult *result)

@@ -28,7 +28,7 @@ bool postgresql_list_keys(struct store *store, struct key_list *list_out, struct
     if (!pg_read((struct pg_store *)store, LIST_KEYS, NULL, &rows, "list the keys", err)) {
         return false;
     }
-    list.keys = xcalloc((size_t)PQntuples(rows), sizeof(*list.keys));
+    list.keys = pg_list(rows, sizeof(*list.keys));
     for (int row = 0; row < PQntuples(rows); row++) {
         if (!read_key(rows, row, &list.keys[list.count++], err)) {
             return false;

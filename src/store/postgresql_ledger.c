@@ -94,7 +94,7 @@ bool pg_trees(const PGresult *result, struct ledger_tree_list *list_out, struct 
     scoped(ledger_tree_list_clear) struct ledger_tree_list list = { .count = 0 };
 
     *list_out = (struct ledger_tree_list){ .count = 0 };
-    list.trees = xcalloc((size_t)PQntuples(result), sizeof(*list.trees));
+    list.trees = pg_list(result, sizeof(*list.trees));
     for (int row = 0; row < PQntuples(result); row++) {
         if (!read_tree(result, row, &list.trees[list.count++], err)) {
             return false;
@@ -231,7 +231,7 @@ bool postgresql_list_checkpoints(struct store *store, int64_t tree, int64_t size
         return false;
     }
     list_out->count = (size_t)PQntuples(rows);
-    list_out->checkpoints = xcalloc(list_out->count, sizeof(*list_out->checkpoints));
+    list_out->checkpoints = pg_list(rows, sizeof(*list_out->checkpoints));
     for (size_t i = 0; i < list_out->count; i++) {
         read_checkpoint(rows, (int)i, &list_out->checkpoints[i]);
     }
@@ -289,7 +289,7 @@ bool postgresql_list_revoked(struct store *store, int64_t now_s, int limit,
         return false;
     }
     list_out->count = (size_t)PQntuples(rows);
-    list_out->jtis = xcalloc(list_out->count, sizeof(*list_out->jtis));
+    list_out->jtis = pg_list(rows, sizeof(*list_out->jtis));
     for (size_t i = 0; i < list_out->count; i++) {
         pg_text(rows, (int)i, 0, list_out->jtis[i], sizeof(*list_out->jtis));
     }

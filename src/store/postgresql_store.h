@@ -127,6 +127,9 @@ int64_t pg_number(const PGresult *result, int row, int column);
 void pg_text(const PGresult *result, int row, int column, char *out, size_t size);
 char *pg_copy(const PGresult *result, int row, int column); /* the caller frees */
 
+/* Room for as many as there are rows; NULL if there are none. The caller frees. */
+void *pg_list(const PGresult *result, size_t size);
+
 /* How many rows the statement changed. */
 int64_t pg_changed(PGresult *result);
 
