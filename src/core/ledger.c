@@ -136,6 +136,19 @@ static bool read_text(const char *path, char *text, size_t size, bool *is_there_
     return true;
 }
 
+/* The decimal number that a line consists of. `*line` moves to the next. */
+static bool take_number_line(const char **line, int64_t *number_out)
+{
+    char *end = NULL;
+
+    *number_out = strtoll(*line, &end, 10);
+    if (end == *line || *end != '\n') {
+        return false;
+    }
+    *line = end + 1;
+    return true;
+}
+
 /* The three lines of a checkpoint; its origin ends with /NODE/EPOCH. */
 static bool parse_head(const char *text, const char *node, struct head *head_out)
 {
@@ -143,12 +156,18 @@ static bool parse_head(const char *text, const char *node, struct head *head_out
     const char *slash = end != NULL ? memrchr(text, '/', (size_t)(end - text)) : NULL;
     const size_t node_length = strlen(node);
 
-    return slash != NULL && slash - text > (ptrdiff_t)node_length
-        && slash[-(ptrdiff_t)node_length - 1] == '/'
-        && memcmp(slash - node_length, node, node_length) == 0
-        && sscanf(slash + 1, "%" SCNd64 "\n%" SCNd64 "\n%47s", &head_out->epoch, &head_out->size,
-                  head_out->root)
-               == 3;
+    if (slash == NULL || slash - text <= (ptrdiff_t)node_length
+        || slash[-(ptrdiff_t)node_length - 1] != '/'
+        || memcmp(slash - node_length, node, node_length) != 0) {
+        return false;
+    }
+    const char *line = slash + 1;
+    if (!take_number_line(&line, &head_out->epoch) || !take_number_line(&line, &head_out->size)) {
+        return false;
+    }
+    const size_t length = strcspn(line, "\n");
+    (void)snprintf(head_out->root, sizeof(head_out->root), "%.*s", (int)length, line);
+    return length > 0 && length < sizeof(head_out->root);
 }
 
 /* *head_out is of size 0 if there is no file. */
