@@ -32,13 +32,22 @@ bool bed_find(struct verdict *verdict, const char *format, ...)
 
 /* ---- the instance ---- */
 
-static bool is_free(int port)
+/* Bound and not listened at, the port is issuerd's, which binds it with SO_REUSEADDR too, and nobody
+ * else's while issuerd is down. It is held until this program ends. */
+static bool hold_port(int port)
 {
     const struct sockaddr_in address = { .sin_family = AF_INET,
                                          .sin_port = htons((uint16_t)port),
                                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    scoped(release_fd) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    return bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+    const int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0
+        || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0) {
+        release_fd(&fd);
+        return false;
+    }
+    return true;
 }
 
 /* Not one that the kernel gives to clients: while issuerd is down, one of ours could get it, and be
@@ -51,7 +60,7 @@ static int choose_port(void)
     next = next == 0 ? (unsigned)getpid() * 16 : next;
     do {
         port = PORT_MIN + (int)(next++ % (PORT_MAX - PORT_MIN));
-    } while (!is_free(port));
+    } while (!hold_port(port));
     return port;
 }
 

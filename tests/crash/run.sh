@@ -25,13 +25,13 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 here=$root/tests/crash
 build=$root/build
 seed=$((RANDOM + 1)) verbose=no stores='sqlite postgresql' points=''
-times=20 steps=16 errors=100 bounds=tight at_once=1
+times=20 steps=16 errors=100 bounds=tight at_once=1 smoke=no
 work='' cluster='' private=() jobs=()
 
 while [ $# -gt 0 ]; do
     case $1 in
     --build-dir) build=$2 && shift ;;
-    --smoke) times=1 steps=3 errors=3 bounds=loose at_once=4 ;;
+    --smoke) smoke=yes times=1 steps=3 errors=3 bounds=loose at_once=4 ;;
     --store) stores=$2 && shift ;;
     --points) points=${2//,/ } && shift ;;
     --times) times=$2 && shift ;;
@@ -137,10 +137,22 @@ await_parts() {
     jobs=()
 }
 
+# A short run kills at the points where the store matters on one store, at all of them on the other.
+points_of_store() {
+    if [ -n "$points" ]; then
+        echo "$points"
+    elif [ "$smoke" = yes ] && [ "$store" = postgresql ]; then
+        echo transaction-begun code-spent tree-kept postgresql-sent committed job-done \
+            replay-recorded checkpoint-stored
+    else
+        "$build/tests/crash/crash_run" points
+    fi
+}
+
 run_store() {
     local point
     [ "$store" = sqlite ] || start_cluster
-    for point in ${points:-$("$build/tests/crash/crash_run" points)}; do
+    for point in $(points_of_store); do
         # Some are in one engine's code.
         case $store:$point in sqlite:postgresql-* | postgresql:sqlite-*) continue ;; esac
         part "$build/crash" point "$point" "$times" "$seed"
