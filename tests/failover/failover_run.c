@@ -545,6 +545,11 @@ static void lose_standby(void)
 
 /* ---- a standby that did not have all is promoted ---- */
 
+static bool is_fenced(const struct instance *node)
+{
+    return instance_has_logged(node, "store.fenced");
+}
+
 static bool is_stopped(int node)
 {
     return health_await(run.nodes[node], health_is_not_ready, monotonic_ns() + GIVE_UP_S * NS_PER_S)
@@ -619,7 +624,7 @@ static void promote_lagging(void)
     if (!is_stopped(0) || !is_stopped(1)) {
         return;
     }
-    if (!instance_has_logged(run.nodes[1], "store.fenced")) {
+    if (!health_await(run.nodes[1], is_fenced, monotonic_ns() + GIVE_UP_S * NS_PER_S)) {
         (void)find("restore: node b did not notice");
     }
     if (restart_node(0) && is_stopped(0)
