@@ -98,5 +98,5 @@ void committer_stop(struct committer *committer);
 
 /* Queues a job that needs no signature and waits for it, 1.5 s at most. On true it is durable and
  * the job is the caller's again; on false it is freed or, when it hangs, not the caller's any more.
- * Fails as the job does, or with STORE_UNAVAILABLE. */
+ * Fails as the job does, or with STORE_UNAVAILABLE or STORE_IN_DOUBT. */
 MUST_CHECK bool committer_write(struct committer *committer, struct job *job, struct error *err);

@@ -124,7 +124,8 @@ void access_token_clear(struct access_token *token);
  * spent code comes again, that is entered, too, and its token revoked, before CODE_SPENT is told.
  * `received_ns` (monotonic) is when the request arrived: its deadlines count from there. Fails with
  * INVALID_REQUEST (not a code's form), CODE_UNKNOWN, CODE_EXPIRED, CODE_SPENT, or, and then the
- * code is still good, OVERLOADED, DEVICE_UNAVAILABLE, STORE_UNAVAILABLE or LEDGER_STOPPED. */
+ * code is still good, OVERLOADED, DEVICE_UNAVAILABLE, STORE_UNAVAILABLE or LEDGER_STOPPED; or with
+ * STORE_IN_DOUBT: the code is good or spent, and nobody has a token for it. */
 MUST_CHECK bool service_redeem(struct service *service, const char *code, int64_t received_ns,
                                struct access_token *token_out, struct error *err);
 

@@ -83,7 +83,7 @@ enum job_outcome job_await(struct job *job, int64_t deadline_ns, struct error *e
         }
         if (!wait_until(job, deadline_ns + COMMIT_PATIENCE_S * NS_PER_S)
             && move(job, JOB_COMMITTING, JOB_ABANDONED)) {
-            (void)!fail(err, ERROR_STORE_UNAVAILABLE, "the store did not answer in time");
+            (void)!fail(err, ERROR_STORE_IN_DOUBT, "the store did not answer in time");
             return JOB_IN_DOUBT;
         }
     }
@@ -261,18 +261,22 @@ static bool ask_store(struct committer *self, struct job *witness, bool *done_ou
     return store_commit(self->store, err);
 }
 
-/* False: no, or not known in time. */
+/* False: no, and then the error says that nothing was written; or not known in time. */
 static bool was_committed(struct committer *self, struct error *err)
 {
     const int64_t deadline_ns = monotonic_ns() + DOUBT_MS * (int64_t)NS_PER_MS;
     const struct timespec pause = { .tv_nsec = DOUBT_PAUSE_MS * NS_PER_MS };
+    struct job *witness = witness_of(self);
     struct error reason = *err;
     bool done = false;
 
-    self->is_in_doubt = !ask_store(self, witness_of(self), &done, &reason);
+    self->is_in_doubt = !ask_store(self, witness, &done, &reason);
     while (self->is_in_doubt && monotonic_ns() < deadline_ns) {
         (void)nanosleep(&pause, NULL);
-        self->is_in_doubt = !ask_store(self, witness_of(self), &done, &reason);
+        self->is_in_doubt = !ask_store(self, witness, &done, &reason);
+    }
+    if (witness != NULL && !self->is_in_doubt && !done) {
+        err->code = ERROR_STORE_UNAVAILABLE;
     }
     return done && !self->is_in_doubt;
 }
@@ -284,6 +288,9 @@ static bool end_doubt(struct committer *self, struct error *err)
     bool unused;
 
     self->is_in_doubt = self->is_in_doubt && !ask_store(self, NULL, &unused, err);
+    if (self->is_in_doubt) {
+        err->code = ERROR_STORE_UNAVAILABLE; /* the batch has not begun */
+    }
     return !self->is_in_doubt;
 }
 
@@ -310,7 +317,9 @@ static bool commit_batch(struct committer *self, struct error *err)
 /* Core's own codes end here. */
 static enum error_code outward(enum error_code code)
 {
-    return code == ERROR_STORE_ROLLED_BACK ? ERROR_LEDGER_STOPPED : ERROR_STORE_UNAVAILABLE;
+    return code == ERROR_STORE_ROLLED_BACK ? ERROR_LEDGER_STOPPED
+         : code == ERROR_STORE_IN_DOUBT    ? ERROR_STORE_IN_DOUBT
+                                           : ERROR_STORE_UNAVAILABLE;
 }
 
 static void run_batch(struct committer *self)

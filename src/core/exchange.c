@@ -187,7 +187,8 @@ static bool submit(struct exchange *self, int64_t deadline_ns, struct error *err
 static enum code_fate fate_of(enum job_outcome outcome, enum error_code code)
 {
     const bool untouched =
-        outcome == JOB_GIVEN_UP || (outcome == JOB_FAILED && code != ERROR_CODE_SPENT);
+        outcome == JOB_GIVEN_UP
+        || (outcome == JOB_FAILED && code != ERROR_CODE_SPENT && code != ERROR_STORE_IN_DOUBT);
     return untouched ? CODE_STILL_GOOD : CODE_NOT_OURS;
 }
 

@@ -59,6 +59,7 @@ static enum exchange_result result_of(enum error_code code)
     case ERROR_DEVICE_UNAVAILABLE:
         return EXCHANGE_NO_SIGNER;
     case ERROR_STORE_UNAVAILABLE:
+    case ERROR_STORE_IN_DOUBT:
         return EXCHANGE_NO_STORE;
     case ERROR_LEDGER_STOPPED:
         return EXCHANGE_NO_LEDGER;
@@ -90,6 +91,7 @@ static enum validation_result validation_of(enum error_code code)
     case ERROR_RESOLVER_UNAVAILABLE:
         return VALIDATION_NO_RESOLVER;
     case ERROR_STORE_UNAVAILABLE:
+    case ERROR_STORE_IN_DOUBT:
         return VALIDATION_NO_STORE;
     default:
         return VALIDATION_INVALID;

@@ -63,6 +63,10 @@ static struct appearance appearance_of(enum error_code code)
         return (struct appearance){ 503, 10017, "ServiceUnavailable", unavailable, RETRY_LATER_S };
     case ERROR_STORE_UNAVAILABLE:
         return (struct appearance){ 503, 10018, "ServiceUnavailable", unavailable, RETRY_LATER_S };
+    case ERROR_STORE_IN_DOUBT:
+        return (struct appearance){ 503, 10018, "ServiceUnavailable",
+                                    "Whether this was done is not known yet: ask again.",
+                                    RETRY_LATER_S };
     case ERROR_SHUTTING_DOWN:
         return (struct appearance){ 503, 10019, "ServiceUnavailable", unavailable, RETRY_LATER_S };
     case ERROR_PRESENTATION:
@@ -78,7 +82,6 @@ static struct appearance appearance_of(enum error_code code)
         return (struct appearance){ 503, 10023, "ServiceUnavailable", unavailable, RETRY_LATER_S };
     case ERROR_NONE:
     case ERROR_STORE_CONFLICT:
-    case ERROR_STORE_IN_DOUBT:
     case ERROR_STORE_ROLLED_BACK:
     case ERROR_CONFIG:
     case ERROR_KEY_NOT_FOUND:
