@@ -140,9 +140,12 @@ static bool enter_key(struct keyring *self, const struct signer_status *signer,
     (void)snprintf(key->algorithm, sizeof(key->algorithm), "%s", signer->key->algorithm);
     (void)snprintf(key->jwk, sizeof(key->jwk), "%s", signer->key->jwk);
     (void)snprintf(key->description, sizeof(key->description), "%s", signer->key->description);
-    log_event(LOG_LEVEL_NOTICE, "key.entered", "kid=%s state=%s signer=%s", key->kid,
+    if (!write_key(self, write, err)) {
+        return false;
+    }
+    log_event(LOG_LEVEL_NOTICE, "key.entered", "kid=%s state=%s signer=%s", signer->key->kid,
               key_state_name(state), signer->name);
-    return write_key(self, write, err);
+    return true;
 }
 
 /* Enters every key that a signer holds and the keyring does not know. */

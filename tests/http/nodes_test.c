@@ -90,9 +90,17 @@ static void tear_down(void)
     store_fixture_remove();
 }
 
+/* A signer that another node's login comes in the way of is up a moment later. */
+static bool start_ready(int node)
+{
+    return instance_start(fixture.nodes[node])
+        && health_await(fixture.nodes[node], health_is_ready,
+                        monotonic_ns() + 2 * HEAL_S * NS_PER_S);
+}
+
 static bool start_both(void)
 {
-    return instance_start(fixture.nodes[A]) && instance_start(fixture.nodes[B]);
+    return start_ready(A) && start_ready(B);
 }
 
 /* ---- asking the database ---- */
@@ -515,7 +523,7 @@ static bool start_skewed(const char *skew)
     (void)setenv("LD_PRELOAD", getenv("TEST_FAKETIME"), 1);
     (void)setenv("FAKETIME", skew, 1);
     (void)setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1", 1);
-    const bool started = instance_start(fixture.nodes[B]);
+    const bool started = start_ready(B);
     (void)unsetenv("LD_PRELOAD");
     (void)unsetenv("FAKETIME");
     (void)unsetenv("FAKETIME_DONT_FAKE_MONOTONIC");
@@ -571,7 +579,7 @@ static void test_a_node_whose_clock_is_slow_refuses_what_has_expired(void)
     char code[API_CODE_SIZE];
     char token[API_TOKEN_SIZE];
 
-    CU_ASSERT_TRUE_FATAL(instance_start(fixture.nodes[A]) && start_skewed("-30s"));
+    CU_ASSERT_TRUE_FATAL(start_ready(A) && start_skewed("-30s"));
     CU_ASSERT_TRUE(is_near(time_of_b(), wall_s() - SKEW_S));
     CU_ASSERT_TRUE_FATAL(make_code_for(-1, code));
     CU_ASSERT_TRUE(health_is_gone(fixture.nodes[B], code));
@@ -584,7 +592,7 @@ static void test_a_node_whose_clock_is_fast_redeems_what_is_good(void)
     char code[API_CODE_SIZE];
     char token[API_TOKEN_SIZE];
 
-    CU_ASSERT_TRUE_FATAL(instance_start(fixture.nodes[A]) && start_skewed("+30s"));
+    CU_ASSERT_TRUE_FATAL(start_ready(A) && start_skewed("+30s"));
     CU_ASSERT_TRUE(is_near(time_of_b(), wall_s() + SKEW_S));
     CU_ASSERT_TRUE_FATAL(make_code_for(SKEW_S - 2 * CLOSE_S, code));
     CU_ASSERT_TRUE_FATAL(redeems(B, code, token));

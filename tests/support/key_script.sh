@@ -20,7 +20,7 @@ fail() {
 
 # A new instance, with an empty keyring: write_conf URI [ALGORITHM]
 write_conf() {
-    rm -f "$TEST_DIR"/issuerd.db*
+    rm -f "$TEST_DIR"/issuerd.db* "$TEST_DIR"/*.checkpoint # another store, and no older copy of one
     echo 0123456789abcdef-secret >"$TEST_DIR/client-secret"
     cat >"$conf" <<END
 [issuer]
