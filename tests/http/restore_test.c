@@ -88,18 +88,37 @@ static const struct program_result *accept_restore(const char *reason)
 
 /* ---- the README's commands ---- */
 
+static bool is_sqlite(void)
+{
+    return strncmp(instance_store_url(fixture.instance), "sqlite:", strlen("sqlite:")) == 0;
+}
+
 static bool back_up(void)
 {
     char sql[1100];
-    const char *const argv[] = { "sqlite3", instance_store_path(fixture.instance), sql, NULL };
+    const char *const sqlite[] = { "sqlite3", instance_store_path(fixture.instance), sql, NULL };
+    const char *const postgresql[] = { "pg_dump",
+                                       "--format=custom",
+                                       "--file",
+                                       fixture.backup,
+                                       instance_store_url(fixture.instance),
+                                       NULL };
 
     (void)snprintf(sql, sizeof(sql), "VACUUM INTO '%s'", fixture.backup);
-    return program_ended(program_run(argv, RUN_S), DONE, "");
+    return program_ended(program_run(is_sqlite() ? sqlite : postgresql, RUN_S), DONE, "");
 }
 
 static bool restore(void)
 {
+    const char *const postgresql[] = {
+        "pg_restore",   "--clean", "--if-exists", "--dbname", instance_store_url(fixture.instance),
+        fixture.backup, NULL
+    };
     char path[1100];
+
+    if (!is_sqlite()) {
+        return program_ended(program_run(postgresql, RUN_S), DONE, "");
+    }
 
     (void)snprintf(path, sizeof(path), "%s-wal", instance_store_path(fixture.instance));
     (void)unlink(path);
@@ -128,11 +147,14 @@ static bool serves_soon(void)
 
 static void test_a_backup_of_a_running_store_is_whole(void)
 {
-    const char *const verify[] = { "sqlite3", fixture.backup, "PRAGMA integrity_check", NULL };
+    const char *const sqlite[] = { "sqlite3", fixture.backup, "PRAGMA integrity_check", NULL };
+    const char *const postgresql[] = { "pg_restore", "--list", fixture.backup, NULL };
 
     CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance) && redeem_fresh_ones(TOKENS));
     CU_ASSERT_TRUE(back_up());
-    CU_ASSERT_TRUE(program_ended(program_run(verify, RUN_S), DONE, "ok"));
+    CU_ASSERT_TRUE(is_sqlite()
+                       ? program_ended(program_run(sqlite, RUN_S), DONE, "ok")
+                       : program_ended(program_run(postgresql, RUN_S), DONE, "ledger_trees"));
     CU_ASSERT_TRUE(redeem_fresh_ones(1));
 }
 
