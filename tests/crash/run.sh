@@ -26,7 +26,7 @@ here=$root/tests/crash
 build=$root/build
 seed=$((RANDOM + 1)) verbose=no stores='sqlite postgresql' points=''
 times=20 steps=16 errors=100 bounds=tight at_once=1 smoke=no
-work='' cluster='' private=() jobs=()
+work='' shim='' cluster='' private=() jobs=()
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -54,6 +54,7 @@ finish() {
     done
     wait
     [ -z "$cluster" ] || "$root/provisioning/postgresql-cluster.sh" remove "$cluster" || true
+    [ -z "$shim" ] || rm -rf "$shim"
     if [ "$status" -eq 0 ] && [ -n "$work" ]; then
         rm -rf "$work"
     elif [ -n "$work" ]; then
@@ -81,7 +82,9 @@ build_programs() {
         exit 1
     }
     build=$(cd "$build" && pwd)
-    export FAULT_CHECK=$root/tests/faults/check.py TEST_IO_SHIM=$build/tests/crash/io_shim.so
+    shim=$(mktemp -d /tmp/issuerd-crash.XXXXXX) # LD_PRELOAD's list is divided by blanks
+    cp "$build/tests/crash/io_shim.so" "$shim"
+    export FAULT_CHECK=$root/tests/faults/check.py TEST_IO_SHIM=$shim/io_shim.so
 }
 
 start_cluster() {
