@@ -613,12 +613,10 @@ int main(void)
         { "the keyring is one for both nodes", test_the_keyring_is_one_for_both_nodes },
         { "a node that is killed leaves the other at work and comes back",
           test_a_node_that_is_killed_leaves_the_other_at_work_and_comes_back },
-#ifndef SANITIZED /* whose library has to be the first */
         { "a node whose clock is slow refuses what has expired",
           test_a_node_whose_clock_is_slow_refuses_what_has_expired },
         { "a node whose clock is fast redeems what is good",
           test_a_node_whose_clock_is_fast_redeems_what_is_good },
-#endif
         CU_TEST_INFO_NULL,
     };
     return run_suite("nodes", set_up, tear_down, tests);
