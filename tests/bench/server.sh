@@ -79,6 +79,7 @@ client_secret_file = $instance/client-secret
 [store]
 url = $1
 state_dir = $work
+max_open_requests = 1000000
 [ledger]
 node = bench
 signer = audit
