@@ -366,14 +366,7 @@ static void look(struct checkpointer *self)
 
 static bool wait_for_stop(struct checkpointer *self)
 {
-    const struct timespec until =
-        timespec_from_ns(monotonic_ns() + LOOK_EVERY_MS * (int64_t)NS_PER_MS);
-    int result;
-
-    do {
-        result = sem_clockwait(&self->stopping, CLOCK_MONOTONIC, &until);
-    } while (result != 0 && errno == EINTR);
-    return result == 0;
+    return semaphore_await(&self->stopping, monotonic_ns() + LOOK_EVERY_MS * (int64_t)NS_PER_MS);
 }
 
 static void *checkpointer_run(void *argument)

@@ -1,6 +1,5 @@
 #include "core/committer.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -58,17 +57,6 @@ void job_clear(struct job *job)
     sem_destroy(&job->done);
 }
 
-static bool wait_until(struct job *job, int64_t deadline_ns)
-{
-    const struct timespec deadline = timespec_from_ns(deadline_ns);
-    int result;
-
-    do {
-        result = sem_clockwait(&job->done, CLOCK_MONOTONIC, &deadline);
-    } while (result != 0 && errno == EINTR);
-    return result == 0;
-}
-
 static bool move(struct job *job, enum job_stage from, enum job_stage to)
 {
     return atomic_compare_exchange_strong(&job->stage, &from, to);
@@ -76,12 +64,12 @@ static bool move(struct job *job, enum job_stage from, enum job_stage to)
 
 enum job_outcome job_await(struct job *job, int64_t deadline_ns, struct error *err)
 {
-    if (!wait_until(job, deadline_ns)) {
+    if (!semaphore_await(&job->done, deadline_ns)) {
         if (move(job, JOB_PENDING, JOB_ABANDONED)) {
             (void)!fail(err, ERROR_DEVICE_UNAVAILABLE, "nothing came within the deadline");
             return JOB_GIVEN_UP;
         }
-        if (!wait_until(job, deadline_ns + COMMIT_PATIENCE_S * NS_PER_S)
+        if (!semaphore_await(&job->done, deadline_ns + COMMIT_PATIENCE_S * NS_PER_S)
             && move(job, JOB_COMMITTING, JOB_ABANDONED)) {
             (void)!fail(err, ERROR_STORE_IN_DOUBT, "the store did not answer in time");
             return JOB_IN_DOUBT;

@@ -1,6 +1,5 @@
 #include "core/revocations.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -236,14 +235,7 @@ static void look_and_tell(struct revocations *self)
 
 static bool wait_for_stop(struct revocations *self)
 {
-    const int64_t until_ns = monotonic_ns() + LOOK_EVERY_MS * (int64_t)NS_PER_MS;
-    const struct timespec until = timespec_from_ns(until_ns);
-    int result;
-
-    do {
-        result = sem_clockwait(&self->stopping, CLOCK_MONOTONIC, &until);
-    } while (result != 0 && errno == EINTR);
-    return result == 0;
+    return semaphore_await(&self->stopping, monotonic_ns() + LOOK_EVERY_MS * (int64_t)NS_PER_MS);
 }
 
 static void *revocations_run(void *argument)
