@@ -7,10 +7,10 @@
 #   --quick          gcc and the style checks; neither clang nor the sanitizers, nor the fuzzers
 #
 # It builds from clean in build-tests/, with gcc (hardened, as shipped), with clang, and with
-# ASan+UBSan, and runs every test of the first and nearly every one of the last; then the fuzzers, for a minute. Logs are beside the builds. The last
-# line is "N passed, N failed, N skipped"; the exit status is 0 only if nothing failed, nothing was
-# missing, and some test ran. A build without a warning counts as a test, and so does each script
-# in tests/style.
+# ASan+UBSan, and runs every test of the first and nearly every one of the last; then the fuzzers, for
+# half a minute. Logs are beside the builds. The last line is "N passed, N failed, N skipped"; the exit
+# status is 0 only if nothing failed, nothing was missing, and some test ran. A build without a warning
+# counts as a test, and so does each script in tests/style.
 # shellcheck disable=SC2317 # functions that stage() calls look unreachable
 set -uo pipefail
 export LC_ALL=C
@@ -155,7 +155,7 @@ if [ "$quick" = no ]; then
     stage "clang: build" build clang -DCMAKE_C_COMPILER=clang
     count $?
     build_and_test asan -DCMAKE_C_COMPILER=gcc -DSANITIZE=ON
-    stage fuzz "$root/tests/fuzz/run.sh"
+    stage fuzz "$root/tests/fuzz/run.sh" --seconds 30
     count $?
 fi
 finish

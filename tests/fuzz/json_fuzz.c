@@ -1,6 +1,7 @@
 /*
  * What json_check() lets pass cJSON must parse, to a value that prints as JSON which passes again and
- * is the same value: so there is nothing that the two read differently.
+ * is the same value: so there is nothing that the two read differently. But for one thing: cJSON prints 15
+ * digits, and so rounds what is just below the greatest number that passes up to one that does not.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@ static void check_round_trip(const cJSON *value)
     struct error err;
     char *printed = cJSON_PrintUnformatted(value);
     FUZZ_ASSERT(printed != NULL);
-    FUZZ_ASSERT(json_check(printed, strlen(printed), &err));
+    FUZZ_ASSERT(json_check(printed, strlen(printed), &err)
+                || strstr(err.message, "number out of range") != NULL);
     cJSON *again = cJSON_Parse(printed);
     FUZZ_ASSERT(again != NULL && cJSON_Compare(value, again, true));
     cJSON_Delete(again);
