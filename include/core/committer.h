@@ -4,8 +4,8 @@
  * them), and only then wakes who waits.
  *
  * A job belongs to its maker until job_submit() (or signers_submit() with the job as the tag), then
- * to the committer until job_await() returns true. If job_await() gives up, the job belongs to the
- * committer for good, which frees it.
+ * to the committer until job_await() says that it succeeded or failed. If job_await() leaves it, the job
+ * belongs to the committer for good, which calls its free() when it is at its end.
  */
 #pragma once
 
@@ -45,7 +45,7 @@ struct job_type {
     job_run_fn *run;
     job_take_signature_fn *take_signature; /* NULL: none was asked for */
     job_is_done_fn *is_done;               /* NULL: cannot tell */
-    job_free_fn *free;
+    job_free_fn *free;                     /* nobody waits for it any more */
 };
 
 enum job_stage {
@@ -97,6 +97,6 @@ MUST_CHECK bool committer_start(const struct committer_options *options,
 void committer_stop(struct committer *committer);
 
 /* Queues a job that needs no signature and waits for it, 1.5 s at most. On true it is durable and
- * the job is the caller's again; on false it is freed or, when it hangs, not the caller's any more.
+ * the job is the caller's again; on false its free() was called or will be.
  * Fails as the job does, or with STORE_UNAVAILABLE or STORE_IN_DOUBT. */
 MUST_CHECK bool committer_write(struct committer *committer, struct job *job, struct error *err);

@@ -125,7 +125,7 @@ void access_token_clear(struct access_token *token);
  * `received_ns` (monotonic) is when the request arrived: its deadlines count from there. Fails with
  * INVALID_REQUEST (not a code's form), CODE_UNKNOWN, CODE_EXPIRED, CODE_SPENT, or, and then the
  * code is still good, OVERLOADED, DEVICE_UNAVAILABLE, STORE_UNAVAILABLE or LEDGER_STOPPED; or with
- * STORE_IN_DOUBT: the code is good or spent, and nobody has a token for it. */
+ * STORE_IN_DOUBT: the code is good, or spent for a token that who asks again here gets. */
 MUST_CHECK bool service_redeem(struct service *service, const char *code, int64_t received_ns,
                                struct access_token *token_out, struct error *err);
 

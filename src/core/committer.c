@@ -11,7 +11,7 @@
 enum {
     IDLE_MS = 1000,
     WRITE_DEADLINE_MS = 1500,
-    COMMIT_PATIENCE_S = 3, /* how much longer than its deadline a begun transaction is waited for */
+    COMMIT_PATIENCE_MS = 150, /* past its deadline, for a transaction that has begun */
     PURGE_EVERY_MS = 5000,
     PURGE_SOON_MS = 50, /* when there is more to purge: 4,000 rows of a kind in a second */
     PURGE_ROWS = 200,
@@ -69,7 +69,7 @@ enum job_outcome job_await(struct job *job, int64_t deadline_ns, struct error *e
             (void)!fail(err, ERROR_DEVICE_UNAVAILABLE, "nothing came within the deadline");
             return JOB_GIVEN_UP;
         }
-        if (!semaphore_await(&job->done, deadline_ns + COMMIT_PATIENCE_S * NS_PER_S)
+        if (!semaphore_await(&job->done, deadline_ns + COMMIT_PATIENCE_MS * NS_PER_MS)
             && move(job, JOB_COMMITTING, JOB_ABANDONED)) {
             (void)!fail(err, ERROR_STORE_IN_DOUBT, "the store did not answer in time");
             return JOB_IN_DOUBT;

@@ -1,6 +1,7 @@
 /*
  * One exchange: claim the code, compose the token, have it signed, have the committer spend the
- * code and record the token, release. The HTTP thread sleeps once, in job_await().
+ * code and record the token, release. The HTTP thread sleeps once, in job_await(). A token of which it
+ * is not known in time whether it is recorded is kept, for who comes again with the code.
  */
 #include "core/service_state.h"
 
@@ -31,12 +32,14 @@ struct exchange {
     struct stored_code stored;
     int64_t issued_s;
     int64_t expires_s;
+    bool was_run; /* in a transaction, however that ended */
+    bool is_recorded;
     char jti[BASE64URL_LENGTH(16) + 1];
     struct text token; /* first the signing input, then the whole JWT */
     char buffer[TOKEN_MAX];
 };
 
-static void exchange_free(struct job *job)
+void exchange_free(struct job *job)
 {
     struct exchange *self = (struct exchange *)job;
     explicit_bzero(self->buffer, self->token.length);
@@ -86,6 +89,7 @@ static bool exchange_commit(struct job *job, struct ledger *ledger, struct store
     };
 
     assert(!self->token.overflowed);
+    self->was_run = true;
     if (!store_redeem(store, &redemption, now_s, err)) {
         return false;
     }
@@ -100,13 +104,43 @@ static bool exchange_is_done(struct job *job, struct store *store, bool *done_ou
     return store_has_redeemed(store, &redemption, done_out, err);
 }
 
+static void keep_undelivered(struct job *job)
+{
+    struct exchange *self = (struct exchange *)job;
+    undelivered_keep(self->service->undelivered, &self->code, job, self->stored.expires_s,
+                     store_now_s(self->service->store));
+}
+
+/* Nobody waits for it any more. */
+static void exchange_leave(struct job *job)
+{
+    const struct exchange *self = (struct exchange *)job;
+    const bool may_be_recorded =
+        self->was_run && (job->err.code == ERROR_NONE || job->err.code == ERROR_STORE_IN_DOUBT);
+
+    (may_be_recorded ? keep_undelivered : exchange_free)(job);
+}
+
 static const struct job_type exchange_job = {
     .send = exchange_send,
     .run = exchange_commit,
     .take_signature = exchange_take_signature,
     .is_done = exchange_is_done,
-    .free = exchange_free,
+    .free = exchange_leave,
 };
+
+/* What is read counts only once a transaction that writes is durable (see the committer's ask_store()). */
+static bool confirmation_run(struct job *job, struct ledger *ledger, struct store *store,
+                             int64_t now_s, struct error *err)
+{
+    struct exchange *self = (struct exchange *)job;
+    (void)ledger;
+    return store_heartbeat(store, now_s, err)
+        && exchange_is_done(job, store, &self->is_recorded, err);
+}
+
+static const struct job_type confirmation_job = { .run = confirmation_run,
+                                                  .free = keep_undelivered };
 
 /* ---- the HTTP thread's part ---- */
 
@@ -147,6 +181,7 @@ static struct exchange *exchange_new(struct service *service, const struct diges
     self->service = service;
     self->code = *code;
     self->stored = *stored;
+    self->was_run = self->is_recorded = false;
     self->issued_s = store_now_s(service->store); /* what decides is one clock for all nodes */
     self->expires_s = self->issued_s + service->options->token_lifetime_s;
     self->token = text_over(self->buffer, sizeof(self->buffer));
@@ -192,6 +227,14 @@ static enum code_fate fate_of(enum job_outcome outcome, enum error_code code)
     return untouched ? CODE_STILL_GOOD : CODE_NOT_OURS;
 }
 
+static struct access_token access_token_of(struct exchange *self, int64_t now_s)
+{
+    return (struct access_token){ .jwt = self->buffer,
+                                  .jwt_length = self->token.length,
+                                  .lifetime_s = self->expires_s - now_s,
+                                  .exchange = self };
+}
+
 /* Signs and commits. Tells what became of the code. */
 static enum code_fate exchange_run(struct exchange *self, int64_t deadline_ns,
                                    struct access_token *token_out, struct error *err)
@@ -204,16 +247,39 @@ static enum code_fate exchange_run(struct exchange *self, int64_t deadline_ns,
     const enum job_outcome outcome =
         job_await(&self->job, deadline_ns + DEADLINE_MARGIN_MS * NS_PER_MS, err);
     if (outcome == JOB_SUCCEEDED) {
-        *token_out = (struct access_token){ .jwt = self->buffer,
-                                            .jwt_length = self->token.length,
-                                            .lifetime_s = self->expires_s - self->issued_s,
-                                            .exchange = self };
+        *token_out = access_token_of(self, self->issued_s);
         log_event(LOG_LEVEL_DEBUG, "token.issued", "jti=%s kid=%s authorization=%s", self->jti,
                   self->key->kid, self->stored.authorization_id);
     } else if (outcome == JOB_FAILED) {
-        exchange_free(&self->job);
+        exchange_leave(&self->job);
     }
     return fate_of(outcome, err->code);
+}
+
+/* The code is spent: perhaps for a token that an outage kept from who asked for it. */
+static bool deliver_late(struct service *service, const struct digest *code,
+                         struct access_token *token_out, struct error *err)
+{
+    const int64_t now_s = store_now_s(service->store);
+    struct exchange *self = (struct exchange *)undelivered_take(service->undelivered, code, now_s);
+
+    if (self == NULL) {
+        return false;
+    }
+    job_clear(&self->job);
+    job_init(&self->job, &confirmation_job);
+    if (!committer_write(service->committer, &self->job, err)) {
+        return false;
+    }
+    if (!self->is_recorded) {
+        exchange_free(&self->job);
+        return false;
+    }
+    log_event(LOG_LEVEL_NOTICE, "token.delivered_late", "jti=%s authorization=%s", self->jti,
+              self->stored.authorization_id);
+    *token_out = access_token_of(self, now_s);
+    err->code = ERROR_NONE;
+    return true;
 }
 
 static bool look_up(struct service *service, const struct digest *hash, enum code_claim claim,
@@ -253,6 +319,9 @@ static bool redeem(struct service *service, const struct digest *hash, int64_t d
     if (look_up(service, hash, claim, &stored, err)) {
         CRASH_POINT(CODE_LOOKED_UP);
         fate = exchange_run(exchange_new(service, hash, &stored), deadline_ns, token_out, err);
+    }
+    if (err->code == ERROR_CODE_SPENT) {
+        (void)deliver_late(service, hash, token_out, err);
     }
     code_table_release(service->codes, hash, fate);
     if (err->code == ERROR_CODE_SPENT && !replay_record(service, hash, &stored, &unrecorded)) {

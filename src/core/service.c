@@ -157,6 +157,7 @@ bool service_start(const struct service_options *options, struct service **servi
     self->signers_options.failed = on_signer_failed;
     self->signers_options.context = self;
     self->codes = code_table_new(CODE_TABLE_MAX);
+    self->undelivered = undelivered_new(exchange_free);
     self->resolver =
         options->did_resolver_url[0] != '\0' ? did_resolver_new(options->did_resolver_url) : NULL;
     self->presentation_rules = (struct presentation_rules){ .audience = options->issuer,
@@ -186,6 +187,7 @@ void service_stop(struct service *self)
     checkpointer_stop(self->checkpointer);
     committer_stop(self->committer);
     signers_stop(self->signers);
+    undelivered_free(self->undelivered);
     ledger_close(self->ledger);
     store_close(self->store);
     code_table_free(self->codes);

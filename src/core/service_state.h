@@ -9,6 +9,7 @@
 #include "core/metrics.h"
 #include "core/revocations.h"
 #include "core/service.h"
+#include "core/undelivered.h"
 
 #include <pthread.h>
 
@@ -24,6 +25,7 @@ struct service {
     struct checkpointer *checkpointer;
     bool has_started; /* and the ledger says so */
     struct code_table *codes;
+    struct undelivered *undelivered;
     struct did_resolver *resolver; /* NULL: none is configured */
     struct presentation_rules presentation_rules;
     struct metrics metrics;
@@ -38,6 +40,9 @@ struct service {
  * or not. */
 MUST_CHECK bool replay_record(struct service *service, const struct digest *code,
                               const struct stored_code *stored, struct error *err);
+
+/* exchange.c: wipes and frees the job of an exchange. */
+void exchange_free(struct job *job);
 
 /* exchange.c: the longest that a signer of this configuration may take. */
 int64_t longest_deadline_ms(const struct service *service);

@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+enum { STANDBY_NOTICED_US = 200000 }; /* by every session */
 
 static struct {
     PGconn *watch;
@@ -68,6 +71,16 @@ int64_t postgresql_fixture_run(const char *sql)
 int64_t postgresql_fixture_run_as_superuser(const char *sql)
 {
     return read_number(&database.admin, "TEST_POSTGRESQL_ADMIN", sql, NULL);
+}
+
+bool postgresql_fixture_wait_for_standby(const char *name)
+{
+    char sql[100];
+
+    (void)snprintf(sql, sizeof(sql), "ALTER SYSTEM SET synchronous_standby_names = '%s'", name);
+    return postgresql_fixture_run_as_superuser(sql) >= 0
+        && postgresql_fixture_run_as_superuser("SELECT pg_reload_conf()") >= 0
+        && usleep(STANDBY_NOTICED_US) == 0;
 }
 
 /* In vain while a process that was killed is being cleared away: its locks are waited for. */

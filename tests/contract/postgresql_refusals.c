@@ -436,27 +436,14 @@ static void test_a_server_that_is_read_only_is_not_used(void)
 
 /* ---- a standby that is not there ---- */
 
-static bool want_a_standby(void)
-{
-    return as_superuser("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-        && as_superuser("SELECT pg_reload_conf()")
-        /* until every session has noticed */
-        && usleep(200000) == 0;
-}
-
-static bool want_no_standby(void)
-{
-    return as_superuser("ALTER SYSTEM RESET synchronous_standby_names")
-        && as_superuser("SELECT pg_reload_conf()") && usleep(200000) == 0;
-}
-
 static void test_a_commit_that_waits_for_a_standby_too_long_is_in_doubt_until_it_is_there(void)
 {
     const struct redemption redemption = step_redemption(1, 1, "jti");
     int64_t row = 0;
     bool redeemed = false;
 
-    CU_ASSERT_TRUE_FATAL(open_store() && make_code(1, &row) && want_a_standby());
+    CU_ASSERT_TRUE_FATAL(open_store() && make_code(1, &row)
+                         && postgresql_fixture_wait_for_standby("nobody"));
     CU_ASSERT_EQUAL_FATAL(row, redemption.row);
     CU_ASSERT_TRUE(begin() && step_redeem(fixture.store, 1, row, "jti", &fixture.err));
     const int64_t start_ns = monotonic_ns();
@@ -470,7 +457,7 @@ static void test_a_commit_that_waits_for_a_standby_too_long_is_in_doubt_until_it
     CU_ASSERT_TRUE(has_failed_with(ERROR_STORE_UNAVAILABLE, "55P03"));
     store_rollback(fixture.store);
 
-    CU_ASSERT_TRUE_FATAL(want_no_standby());
+    CU_ASSERT_TRUE_FATAL(postgresql_fixture_wait_for_standby(""));
     CU_ASSERT_TRUE(begin()
                    && store_has_redeemed(fixture.store, &redemption, &redeemed, &fixture.err)
                    && commit());
@@ -497,7 +484,8 @@ static void expect_doubt(const char *sql, const char *words)
     int64_t row = 0;
     bool redeemed = false;
 
-    CU_ASSERT_TRUE_FATAL(open_store() && make_code(1, &row) && want_a_standby());
+    CU_ASSERT_TRUE_FATAL(open_store() && make_code(1, &row)
+                         && postgresql_fixture_wait_for_standby("nobody"));
     CU_ASSERT_TRUE(begin() && step_redeem(fixture.store, 1, row, "jti", &fixture.err));
     CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, end_the_wait, (void *)sql), 0);
     CU_ASSERT_FALSE(commit());
@@ -510,7 +498,7 @@ static void expect_doubt(const char *sql, const char *words)
                    && store_has_redeemed(fixture.store, &redemption, &redeemed, &fixture.err));
     CU_ASSERT_FALSE(commit());
     CU_ASSERT_EQUAL(fixture.err.code, ERROR_STORE_IN_DOUBT);
-    CU_ASSERT_TRUE_FATAL(want_no_standby());
+    CU_ASSERT_TRUE_FATAL(postgresql_fixture_wait_for_standby(""));
     CU_ASSERT_TRUE(begin()
                    && store_has_redeemed(fixture.store, &redemption, &redeemed, &fixture.err)
                    && commit());
@@ -534,11 +522,11 @@ static void test_a_session_that_ends_while_it_waits_for_the_standby_is_in_doubt(
 static void test_a_role_that_turns_synchronous_commits_off_gets_them_all_the_same(void)
 {
     CU_ASSERT_TRUE_FATAL(as_superuser("ALTER ROLE issuerd SET synchronous_commit = off"));
-    CU_ASSERT_TRUE_FATAL(open_store() && want_a_standby());
+    CU_ASSERT_TRUE_FATAL(open_store() && postgresql_fixture_wait_for_standby("nobody"));
     CU_ASSERT_TRUE(begin() && create(1));
     CU_ASSERT_FALSE(commit());
     CU_ASSERT_EQUAL(fixture.err.code, ERROR_STORE_IN_DOUBT);
-    CU_ASSERT_TRUE(want_no_standby());
+    CU_ASSERT_TRUE(postgresql_fixture_wait_for_standby(""));
 }
 
 /* ---- nodes beside each other ---- */

@@ -348,6 +348,41 @@ static void test_a_replay_at_one_node_revokes_the_token_at_both(void)
     CU_ASSERT_TRUE(both_show(lists_as_revoked, jti, "revoked"));
 }
 
+/* ---- a commit that is not answered ---- */
+
+/* Node A's client is answered when its time is over, node B's when the store was asked in vain. */
+static void test_a_token_whose_commit_was_in_doubt_goes_to_who_asks_again_once(void)
+{
+    char codes[NODES][API_CODE_SIZE];
+    char good[API_CODE_SIZE];
+    char token[API_TOKEN_SIZE];
+
+    instance_set(fixture.nodes[A], "signer main.deadline_ms=1500");
+    instance_set(fixture.nodes[B], "signer main.deadline_ms=10000");
+    CU_ASSERT_TRUE_FATAL(start_both());
+    CU_ASSERT_TRUE_FATAL(make_code(A, codes[A]) && make_code(B, codes[B]) && make_code(A, good));
+    CU_ASSERT_TRUE_FATAL(postgresql_fixture_wait_for_standby("nobody"));
+    CU_ASSERT_TRUE(health_is_refused_for_now(fixture.nodes[A], codes[A]));
+    CU_ASSERT_FALSE(redeems(B, codes[B], token));
+    CU_ASSERT_TRUE(health_is_refused_for_now(fixture.nodes[A], codes[A]));
+    CU_ASSERT_TRUE(health_is_refused_for_now(fixture.nodes[A], good));
+    CU_ASSERT_TRUE_FATAL(postgresql_fixture_wait_for_standby(""));
+
+    const int64_t deadline_ns = monotonic_ns() + HEAL_S * NS_PER_S;
+    CU_ASSERT_TRUE(health_redeems_by(fixture.nodes[A], codes[A], deadline_ns));
+    CU_ASSERT_TRUE(health_redeems_by(fixture.nodes[B], codes[B], deadline_ns));
+    CU_ASSERT_TRUE(health_redeems_by(fixture.nodes[A], good, deadline_ns));
+    CU_ASSERT_TRUE(health_is_gone(fixture.nodes[A], codes[A]));
+    for (int node = 0; node < NODES; node++) {
+        CU_ASSERT_TRUE(instance_has_logged(fixture.nodes[node], "token.delivered_late"));
+    }
+    CU_ASSERT_EQUAL(select_number("SELECT count(*) FROM ledger WHERE " ISSUED, NULL), 3);
+    CU_ASSERT_EQUAL(select_number("SELECT count(*) FROM ledger"
+                                  " WHERE entry::json ->> 'kind' = 'replayed'",
+                                  NULL),
+                    1);
+}
+
 /* ---- the keyring ---- */
 
 static const struct program_result *keys(const char *step, const char *what, const char *option,
@@ -610,6 +645,8 @@ int main(void)
           test_a_code_of_one_node_is_redeemed_at_the_other_and_spent_at_both },
         { "a replay at one node revokes the token at both",
           test_a_replay_at_one_node_revokes_the_token_at_both },
+        { "a token whose commit was in doubt goes to who asks again, once",
+          test_a_token_whose_commit_was_in_doubt_goes_to_who_asks_again_once },
         { "the keyring is one for both nodes", test_the_keyring_is_one_for_both_nodes },
         { "a node that is killed leaves the other at work and comes back",
           test_a_node_that_is_killed_leaves_the_other_at_work_and_comes_back },
