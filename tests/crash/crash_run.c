@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "crash/disk.h"
+#include "crash/full_cluster.h"
 #include "crash/kills.h"
 
 static int list_points(void)
@@ -43,7 +44,7 @@ static bool run_part(struct bed *bed, const char *part, const char *const *words
         bed->seed = number(words[1]);
         kills_at_random(bed, number(words[0]));
     } else if (strcmp(part, "full") == 0 && count == 1) {
-        disk_is_full(bed, number(words[0]));
+        (bed->is_postgresql ? cluster_is_full : disk_is_full)(bed, number(words[0]));
     } else if (strcmp(part, "errors") == 0 && count == 1) {
         disk_fails(bed, number(words[0]));
     } else {

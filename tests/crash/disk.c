@@ -193,23 +193,29 @@ static void truncate_wal(const struct bed *bed)
     (void)sqlite3_close(db);
 }
 
-static const char *filler(const struct bed *bed)
+static const char *filler(const char *directory)
 {
     static char path[600];
-    (void)snprintf(path, sizeof(path), "%s/filler", bed->state_dir);
+    (void)snprintf(path, sizeof(path), "%s/filler", directory);
     return path;
 }
 
-static bool fill(const struct bed *bed, unsigned kib_left)
+bool disk_fill(const char *directory, unsigned kib_left)
 {
     struct statvfs space;
-    scoped(release_fd) int fd = open(filler(bed), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    scoped(release_fd) int fd = open(filler(directory), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
-    if (fd < 0 || statvfs(bed->state_dir, &space) != 0) {
+    if (fd < 0 || statvfs(directory, &space) != 0) {
         return false;
     }
     const off_t size = (off_t)(space.f_bavail * space.f_frsize) - (off_t)kib_left * 1024;
-    return posix_fallocate(fd, 0, size) == 0;
+    errno = posix_fallocate(fd, 0, size);
+    return errno == 0;
+}
+
+void disk_make_room(const char *directory)
+{
+    (void)unlink(filler(directory));
 }
 
 /* Until each step was refused; what there is room for is done before. */
@@ -246,12 +252,12 @@ static void run_full(struct bed *bed, unsigned kib_left)
     if (client_open(client, bed, &verdict)) {
         take_in_hand(client);
         truncate_wal(bed);
-        if (!fill(bed, kib_left)) {
+        if (!disk_fill(bed->state_dir, kib_left)) {
             (void)bed_find(&verdict, "the disk cannot be filled: %s", strerror(errno));
         } else {
             exhaust(client);
         }
-        (void)unlink(filler(bed));
+        disk_make_room(bed->state_dir);
         heal(client);
         bed_close_book(bed, client->book, &verdict);
     }
@@ -263,9 +269,6 @@ void disk_is_full(struct bed *bed, unsigned steps)
 {
     struct verdict verdict = { .ready_ms = -1 };
 
-    if (bed->is_postgresql) {
-        return;
-    }
     bed_make(bed);
     if (!mount_small(bed)) {
         bed_report_skipped(bed, "full", "no right to mount a small disk");

@@ -3,7 +3,11 @@
 
 #include "crash/bed.h"
 
-/* The store on a small file system of its own, with 0, 4, 8, ... KiB left, `steps` of these: what
+/* Fills the file system that `directory` is on, up to so much. False: errno says why it cannot be. */
+bool disk_fill(const char *directory, unsigned kib_left);
+void disk_make_room(const char *directory);
+
+/* The SQLite store on a small file system of its own, with 0, 4, 8, ... KiB left, `steps` of these: what
  * cannot be written is answered 503 and is done when there is room again, without a restart. A line of
  * the results. It needs the right to mount. */
 void disk_is_full(struct bed *bed, unsigned steps);

@@ -26,7 +26,7 @@ here=$root/tests/crash
 build=$root/build
 seed=$((RANDOM + 1)) verbose=no stores='sqlite postgresql' points=''
 times=20 steps=16 errors=100 bounds=tight at_once=1 smoke=no
-work='' shim='' cluster='' private=() jobs=()
+work='' shim='' cluster='' private=() with=() jobs=()
 
 while [ $# -gt 0 ]; do
     case $1 in
@@ -105,7 +105,7 @@ choose_namespace() {
     fi
 }
 
-# part PROGRAMS ARGUMENT...: of crash_run, as soon as there is room.
+# part PROGRAMS ARGUMENT...: of crash_run, as soon as there is room, in the environment of $with.
 part() {
     local issuerd=$1/issuerd log=$work/part-${#jobs[@]}.log
     shift
@@ -114,7 +114,7 @@ part() {
         say_progress
     done
     {
-        TEST_ISSUERD=$issuerd "${private[@]}" "$root/tests/support/with_software.sh" \
+        TEST_ISSUERD=$issuerd "${private[@]}" "$root/tests/support/with_software.sh" "${with[@]}" \
             "$build/tests/crash/crash_run" "$bounds" "$store" "$@" "$work/results" >"$log" 2>&1 ||
             echo "$store $*" >>"$work/lost"
     } &
@@ -152,6 +152,15 @@ points_of_store() {
     fi
 }
 
+# A cluster of its own, as it has to be where the disk can be seen.
+full_part() {
+    local with=()
+    if [ "$store" = postgresql ] && [ ${#private[@]} -gt 0 ]; then
+        with=(env TEST_POSTGRESQL_DISK_MIB=128 "$root/tests/support/with_postgresql.sh")
+    fi
+    part "$build" full "$steps"
+}
+
 run_store() {
     local point
     [ "$store" = sqlite ] || start_cluster
@@ -162,7 +171,7 @@ run_store() {
     done
     [ -z "$points" ] || return 0
     part "$build" random $((10 * times)) "$seed"
-    part "$build" full "$steps"
+    full_part
     part "$build" errors "$errors"
 }
 
