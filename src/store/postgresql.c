@@ -124,11 +124,22 @@ static bool is_succeeded(const struct ledger_tree_list *list, const struct ledge
     return false;
 }
 
-static bool compare_trees(struct pg_store *self, const struct ledger_tree_list *list,
-                          struct error *err)
+static void copy_committed(struct pg_store *self, struct ledger_tree_list *copy)
 {
-    for (size_t i = 0; i < self->committed_count; i++) {
-        const struct ledger_tree *committed = &self->committed[i];
+    pthread_mutex_lock(&self->fence_lock);
+    if (self->committed_count > 0) {
+        copy->trees = xcalloc(self->committed_count, sizeof(*copy->trees));
+        copy->count = self->committed_count;
+        memcpy(copy->trees, self->committed, copy->count * sizeof(*copy->trees));
+    }
+    pthread_mutex_unlock(&self->fence_lock);
+}
+
+static bool compare_trees(const struct ledger_tree_list *wanted,
+                          const struct ledger_tree_list *list, struct error *err)
+{
+    for (size_t i = 0; i < wanted->count; i++) {
+        const struct ledger_tree *committed = &wanted->trees[i];
         const struct ledger_tree *found = find_tree(list->trees, list->count, committed);
         if (!has_all_of(found, committed) && !is_succeeded(list, committed)) {
             return fail(
@@ -175,20 +186,18 @@ static bool check_timeline(struct pg_store *self, struct pg_connection *connecti
                 (long long)connection->timeline, (long long)atomic_load(&self->timeline));
 }
 
+/* What is committed while the server makes its list need not be on it. */
 static bool check_trees(struct pg_store *self, struct pg_connection *connection,
                         int64_t deadline_ns, struct error *err)
 {
+    scoped(ledger_tree_list_clear) struct ledger_tree_list committed = { .count = 0 };
     scoped(ledger_tree_list_clear) struct ledger_tree_list list = { .count = 0 };
     scoped(pg_release_result) PGresult *trees = NULL;
 
-    if (!pg_call(connection, LIST_TREES, NULL, &trees, deadline_ns, "list the ledger's trees", err)
-        || !pg_trees(trees, &list, err)) {
-        return false;
-    }
-    pthread_mutex_lock(&self->fence_lock);
-    const bool good = compare_trees(self, &list, err);
-    pthread_mutex_unlock(&self->fence_lock);
-    return good;
+    copy_committed(self, &committed);
+    return pg_call(connection, LIST_TREES, NULL, &trees, deadline_ns, "list the ledger's trees",
+                   err)
+        && pg_trees(trees, &list, err) && compare_trees(&committed, &list, err);
 }
 
 /* Told once, until it is over. */

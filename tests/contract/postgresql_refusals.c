@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -614,6 +615,67 @@ static void test_a_tree_of_the_same_size_with_other_entries_is_not_the_same(void
     CU_ASSERT_EQUAL(fixture.err.code, ERROR_STORE_ROLLED_BACK);
 }
 
+enum { LISTERS = 4 };
+
+static struct {
+    _Atomic bool done;
+    _Atomic unsigned listed;
+    _Atomic unsigned fenced;
+} race;
+
+static void *list_until_done(void *argument)
+{
+    while (!atomic_load(&race.done)) {
+        struct ledger_tree_list trees = { .count = 0 };
+        struct error err;
+        if (store_list_trees(fixture.store, &trees, &err)) {
+            atomic_fetch_add(&race.listed, 1);
+        } else {
+            atomic_fetch_add(&race.fenced, err.code == ERROR_STORE_ROLLED_BACK);
+        }
+        ledger_tree_list_clear(&trees);
+    }
+    return argument;
+}
+
+/* Of the readers, so that each listing is over a new connection: for two seconds. */
+static void *end_sessions_again_and_again(void *argument)
+{
+    (void)as_superuser("DO $$ BEGIN FOR i IN 1..200 LOOP"
+                       " PERFORM pg_stat_clear_snapshot();"
+                       " PERFORM pg_terminate_backend(pid) FROM pg_stat_activity"
+                       " WHERE application_name = 'issuerd' AND state = 'idle'"
+                       " AND query LIKE 'SELECT%ledger_trees%';"
+                       " PERFORM pg_sleep(0.01);"
+                       " END LOOP; END $$");
+    atomic_store(&race.done, true);
+    return argument;
+}
+
+static void test_what_is_committed_while_a_connection_is_made_is_not_missed_in_it(void)
+{
+    pthread_t threads[LISTERS + 1];
+    bool appended = true;
+
+    memset(&race, 0, sizeof(race));
+    CU_ASSERT_TRUE_FATAL(open_store() && append(0));
+    for (int i = 0; i <= LISTERS; i++) {
+        CU_ASSERT_EQUAL_FATAL(
+            pthread_create(&threads[i], NULL,
+                           i < LISTERS ? list_until_done : end_sessions_again_and_again, NULL),
+            0);
+    }
+    for (int64_t index = 1; appended && !atomic_load(&race.done); index++) {
+        appended = append(index);
+    }
+    for (int i = 0; i <= LISTERS; i++) {
+        CU_ASSERT_EQUAL(pthread_join(threads[i], NULL), 0);
+    }
+    CU_ASSERT_TRUE(appended);
+    CU_ASSERT_TRUE(atomic_load(&race.listed) > 0);
+    CU_ASSERT_EQUAL(atomic_load(&race.fenced), 0);
+}
+
 /* ---- reading only ---- */
 
 static void test_what_is_opened_to_be_read_stays_as_it_was(void)
@@ -690,6 +752,8 @@ int main(void)
           test_a_server_that_lacks_what_was_committed_is_not_used },
         { "a tree of the same size with other entries is not the same",
           test_a_tree_of_the_same_size_with_other_entries_is_not_the_same },
+        { "what is committed while a connection is made is not missed in it",
+          test_what_is_committed_while_a_connection_is_made_is_not_missed_in_it },
         { "what is opened to be read stays as it was",
           test_what_is_opened_to_be_read_stays_as_it_was },
         { "what is opened to be read is not made", test_what_is_opened_to_be_read_is_not_made },
