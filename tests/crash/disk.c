@@ -209,7 +209,7 @@ bool disk_fill(const char *directory, unsigned kib_left)
         return false;
     }
     const off_t size = (off_t)(space.f_bavail * space.f_frsize) - (off_t)kib_left * 1024;
-    errno = posix_fallocate(fd, 0, size);
+    errno = size > 0 ? posix_fallocate(fd, lseek(fd, 0, SEEK_END), size) : 0;
     return errno == 0;
 }
 

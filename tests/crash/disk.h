@@ -3,7 +3,8 @@
 
 #include "crash/bed.h"
 
-/* Fills the file system that `directory` is on, up to so much. False: errno says why it cannot be. */
+/* Fills the file system that `directory` is on, up to so much, once more if some became free since.
+ * False: errno says why it cannot be; ENOSPC: somebody else was faster. */
 bool disk_fill(const char *directory, unsigned kib_left);
 void disk_make_room(const char *directory);
 

@@ -1,6 +1,5 @@
 #include "crash/full_cluster.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -19,7 +18,6 @@ enum {
     FULL_S = 20,  /* until it was met */
     HOLD_MS = 2000,
     SHORT_HOLD_MS = 200,
-    FILL_TRIES = 20,
     LOOK_US = 20000,
 };
 
@@ -44,21 +42,31 @@ static const char *place(const char *name)
     return path;
 }
 
-static bool run_sql(const char *sql)
+/* One after the other, each for itself. */
+static bool run_sql(const char *first, const char *second)
 {
-    const char *const argv[] = {
-        "psql",     "--no-psqlrc", "--quiet",   "--dbname", getenv("TEST_POSTGRESQL_ADMIN"),
-        "--output", "/dev/null",   "--command", sql,        NULL
-    };
+    const char *const argv[] = { "psql",
+                                 "--no-psqlrc",
+                                 "--quiet",
+                                 "--dbname",
+                                 getenv("TEST_POSTGRESQL_ADMIN"),
+                                 "--output",
+                                 "/dev/null",
+                                 "--set",
+                                 "ON_ERROR_STOP=1",
+                                 "--command",
+                                 first,
+                                 "--command",
+                                 second,
+                                 NULL };
     return program_run(argv, BED_GIVE_UP_S)->status == 0;
 }
 
-/* No segment of the WAL is kept for later, none is there but the one that is written. */
-static bool tidy_wal(void)
+/* No segment is kept for later: each new one needs room. */
+static bool configure_wal(void)
 {
-    return run_sql("ALTER SYSTEM SET wal_recycle = off")
-        && run_sql("ALTER SYSTEM SET wal_keep_size = 0") && run_sql("SELECT pg_reload_conf()")
-        && run_sql("SELECT pg_switch_wal()") && run_sql("CHECKPOINT");
+    return run_sql("ALTER SYSTEM SET wal_recycle = off", "ALTER SYSTEM SET wal_keep_size = 0")
+        && run_sql("SELECT pg_reload_conf()", "");
 }
 
 /* Who comes first over the segment's end, this or the load, needs the next. */
@@ -70,7 +78,7 @@ static void lead_wal_to_its_end(unsigned kib_left)
                    " (SELECT setting::int FROM pg_settings WHERE name = 'wal_segment_size')"
                    " - (pg_walfile_name_offset(pg_current_wal_insert_lsn())).file_offset - %u)))",
                    kib_left * 1024);
-    (void)run_sql(sql);
+    (void)run_sql(sql, "");
 }
 
 static off_t log_size(void)
@@ -89,19 +97,6 @@ static bool has_said(const char *words, off_t since)
     return strstr(text, words) != NULL;
 }
 
-static bool await_said(const char *words, off_t since)
-{
-    const int64_t deadline_ns = monotonic_ns() + FULL_S * HEALTH_SLACK * NS_PER_S;
-
-    while (!has_said(words, since)) {
-        if (monotonic_ns() > deadline_ns) {
-            return false;
-        }
-        (void)usleep(LOOK_US);
-    }
-    return true;
-}
-
 /* As an operator would, if it is not there any more. */
 static void start_if_ended(void)
 {
@@ -116,7 +111,7 @@ static bool await_answers(void)
 {
     const int64_t deadline_ns = monotonic_ns() + BED_GIVE_UP_S * NS_PER_S;
 
-    while (!run_sql("SELECT 1")) {
+    while (!run_sql("SELECT 1", "")) {
         if (monotonic_ns() > deadline_ns) {
             return false;
         }
@@ -127,39 +122,38 @@ static bool await_answers(void)
 
 /* ---- one shortage ---- */
 
-/* Others write meanwhile, and take of the room that was seen. */
-static bool fill(const char *data, unsigned kib_left)
+/* A segment that was removed has its room until the last process that wrote to it closes it: what
+ * becomes free is filled as well. */
+static bool run_short(const struct shortage *shortage, const char *data, unsigned kib_left)
 {
-    bool filled = false;
+    const int64_t deadline_ns = monotonic_ns() + FULL_S * HEALTH_SLACK * NS_PER_S;
+    const off_t since = log_size();
 
-    for (int i = 0; i < FILL_TRIES && !filled; i++) {
-        filled = disk_fill(data, kib_left);
+    while (!has_said(shortage->said, since)) {
+        if (monotonic_ns() > deadline_ns) {
+            return false;
+        }
+        if (disk_fill(data, shortage->is_of_wal ? 0 : kib_left) && shortage->is_of_wal) {
+            lead_wal_to_its_end(kib_left);
+        }
+        (void)usleep(LOOK_US);
     }
-    return filled;
+    return true;
 }
 
 static void suffer(struct bed *bed, const struct shortage *shortage, unsigned kib_left,
                    struct verdict *verdict)
 {
     char data[600];
-    const off_t since = log_size();
 
     (void)snprintf(data, sizeof(data), "%s", place("data"));
-    if (!tidy_wal()) {
-        (void)bed_find(verdict, "the cluster cannot be prepared");
-        return;
-    }
-    if (!fill(data, shortage->is_of_wal ? 0 : kib_left)) {
-        (void)bed_find(verdict, "the disk cannot be filled: %s", strerror(errno));
-        return;
-    }
-    if (shortage->is_of_wal) {
-        lead_wal_to_its_end(kib_left);
-    }
-    if (!await_said(shortage->said, since)) {
+    if (!run_sql("SELECT pg_switch_wal()", "CHECKPOINT")) {
+        (void)bed_find(verdict, "no segment of the WAL is begun");
+    } else if (!run_short(shortage, data, kib_left)) {
         (void)bed_find(verdict, "the database never said \"%s\"", shortage->said);
+    } else {
+        (void)usleep((bed->is_tight ? HOLD_MS : SHORT_HOLD_MS) * 1000);
     }
-    (void)usleep((bed->is_tight ? HOLD_MS : SHORT_HOLD_MS) * 1000);
     disk_make_room(data);
 }
 
@@ -218,8 +212,8 @@ void cluster_is_full(struct bed *bed, unsigned steps)
         return;
     }
     bed_make(bed);
-    if (!bed_start(bed, &verdict)) {
-        (void)bed_find(&verdict, "issuerd did not start");
+    if (!configure_wal() || !bed_start(bed, &verdict)) {
+        (void)bed_find(&verdict, "PostgreSQL or issuerd did not start");
         bed_report(bed, "full", &verdict);
         steps = 0;
     }
