@@ -62,6 +62,7 @@ static enum exchange_result result_of(enum error_code code)
     case ERROR_STORE_IN_DOUBT:
         return EXCHANGE_NO_STORE;
     case ERROR_LEDGER_STOPPED:
+    case ERROR_STORE_ROLLED_BACK:
         return EXCHANGE_NO_LEDGER;
     case ERROR_INTERNAL:
     case ERROR_LINT:

@@ -79,10 +79,10 @@ static struct appearance appearance_of(enum error_code code)
     case ERROR_NOT_OPEN:
         return (struct appearance){ 400, 10022, "BadRequest", NULL, 0 };
     case ERROR_LEDGER_STOPPED:
+    case ERROR_STORE_ROLLED_BACK: /* a reader met it first */
         return (struct appearance){ 503, 10023, "ServiceUnavailable", unavailable, RETRY_LATER_S };
     case ERROR_NONE:
     case ERROR_STORE_CONFLICT:
-    case ERROR_STORE_ROLLED_BACK:
     case ERROR_CONFIG:
     case ERROR_KEY_NOT_FOUND:
     case ERROR_KEY_POLICY:
