@@ -152,9 +152,11 @@ points_of_store() {
     fi
 }
 
-# A cluster of its own, as it has to be where the disk can be seen.
+# A cluster of its own, as it has to be where the disk can be seen. A short run has one step of each of
+# its two kinds.
 full_part() {
-    local with=()
+    local with=() steps=$steps
+    [ "$store$smoke" != postgresqlyes ] || steps=2
     if [ "$store" = postgresql ] && [ ${#private[@]} -gt 0 ]; then
         with=(env TEST_POSTGRESQL_DISK_MIB=128 "$root/tests/support/with_postgresql.sh")
     fi
