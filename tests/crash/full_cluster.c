@@ -89,7 +89,7 @@ static off_t log_size(void)
 
 static bool has_said(const char *words, off_t since)
 {
-    char text[16384];
+    static char text[1 << 20]; /* a refused statement says a few hundred bytes */
     scoped(release_fd) int fd = open(place("log"), O_RDONLY | O_CLOEXEC);
     ssize_t length = fd >= 0 ? pread(fd, text, sizeof(text) - 1, since) : -1;
 
