@@ -82,6 +82,7 @@ static void test_another_origin_is_refused(void)
         "issuer.example.org/ledger/node-1/1",
         "xissuer.example/ledger/node-1/1",
         "issuer.example/Ledger/node-1/1",
+        "issuer.examplenode-1/1",
         "issuer.example/ledger/node-1",
         "issuer.example/ledger//1",
         "issuer.example/ledger/node 1/1",
