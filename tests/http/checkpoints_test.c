@@ -191,9 +191,19 @@ static void test_so_many_entries_make_a_checkpoint_due(void)
     (void)usleep(QUIET_US);
     CU_ASSERT_TRUE(checkpoint_of_file(fixture.instance, &fixture.seen));
     CU_ASSERT_TRUE(fixture.seen.size < first + 4);
-    CU_ASSERT_TRUE_FATAL(redeem(5));
+    CU_ASSERT_TRUE_FATAL(redeem(1));
     CU_ASSERT_TRUE(is_signed_up_to(first + 5));
     check_note();
+}
+
+static void test_a_checkpoint_is_due_before_the_issuing_would_stop(void)
+{
+    instance_use_audit_key(fixture.instance);
+    due_after(NEVER_ENTRIES, NEVER_S);
+    instance_set(fixture.instance, "ledger.backlog_max=8");
+    CU_ASSERT_TRUE_FATAL(start_signed());
+    CU_ASSERT_TRUE(redeem(20));
+    CU_ASSERT_FALSE(is_logged("ledger.backlog"));
 }
 
 static void test_so_many_seconds_make_a_checkpoint_due_if_there_is_an_entry(void)
@@ -523,6 +533,31 @@ static void test_a_restore_that_was_accepted_goes_on_in_a_new_tree_without_a_res
     CU_ASSERT_TRUE(checkpoint_verifies(&fixture.seen, fixture.stored.jwk));
 }
 
+/* By neither entries nor time it would be. What went back is remembered outside of the store before. */
+static void test_the_first_checkpoint_of_a_new_tree_is_due_at_once(void)
+{
+    const char *const argv[] = {
+        "issuerctl", "--config",        instance_conf_path(fixture.instance),
+        "ledger",    "accept-restore",  "--yes",
+        "--reason",  "the disk failed", NULL
+    };
+
+    instance_use_audit_key(fixture.instance);
+    due_after(NEVER_ENTRIES, NEVER_S);
+    CU_ASSERT_TRUE_FATAL(start_signed());
+    CU_ASSERT_TRUE_FATAL(
+        ledger_edit(fixture.instance, "CREATE TABLE older AS SELECT * FROM ledger_trees"));
+    CU_ASSERT_TRUE_FATAL(redeem(1));
+    const int64_t lost = entries_now();
+    CU_ASSERT_TRUE_FATAL(ledger_edit(fixture.instance,
+                                     "UPDATE ledger_trees SET size = (SELECT size FROM older),"
+                                     " edge = (SELECT edge FROM older)"));
+    CU_ASSERT_FALSE(redeem(1));
+    CU_ASSERT_TRUE_FATAL(is_kept_up_to(lost));
+    CU_ASSERT_TRUE_FATAL(program_ended(program_run(argv, 60), 0, "a new tree"));
+    CU_ASSERT_TRUE(holds_soon(signs_second_tree));
+}
+
 /* ---- the head file's place ---- */
 
 static void test_a_head_file_that_cannot_be_written_is_refused_at_the_start(void)
@@ -545,6 +580,8 @@ int main(void)
         { "another text, or another key, does not verify",
           test_another_text_or_another_key_does_not_verify },
         { "so many entries make a checkpoint due", test_so_many_entries_make_a_checkpoint_due },
+        { "a checkpoint is due before the issuing would stop",
+          test_a_checkpoint_is_due_before_the_issuing_would_stop },
         { "so many seconds make a checkpoint due, if there is an entry",
           test_so_many_seconds_make_a_checkpoint_due_if_there_is_an_entry },
         { "the last checkpoint covers the stop", test_the_last_checkpoint_covers_the_stop },
@@ -571,6 +608,8 @@ int main(void)
           test_a_tree_that_went_back_is_noticed_by_the_next_checkpoint },
         { "a restore that was accepted goes on in a new tree, without a restart",
           test_a_restore_that_was_accepted_goes_on_in_a_new_tree_without_a_restart },
+        { "the first checkpoint of a new tree is due at once",
+          test_the_first_checkpoint_of_a_new_tree_is_due_at_once },
         { "a head file that cannot be written is refused at the start",
           test_a_head_file_that_cannot_be_written_is_refused_at_the_start },
         CU_TEST_INFO_NULL,

@@ -636,6 +636,8 @@ static void test_entries_past_their_time_are_pruned_in_steps_and_that_is_entered
     CU_ASSERT_EQUAL(strncmp(entries_from(1, 0), "{\"time\":1700000009,", 19), 0);
     CU_ASSERT_PTR_NOT_NULL(
         strstr(entries_from(1, MANY), "\"kind\":\"pruned\",\"detail\":\"entries before 9\""));
+    CU_ASSERT_EQUAL(prune(NOW_S + 1000, 4), 0);
+    CU_ASSERT_EQUAL(tree_of(1).edge.size, before.edge.size + 1); /* it is entered once */
     CU_ASSERT_TRUE(is_pruned_by(entries, 9));
     free(entries);
     CU_ASSERT_TRUE(reopen_all() && append_issued("x", NOW_S));
@@ -677,6 +679,7 @@ static void test_when_nothing_was_to_be_pruned_it_is_looked_for_a_minute_later(v
     CU_ASSERT_EQUAL(prune(NOW_S + 50, MANY), 0);
     CU_ASSERT_EQUAL(prune(NOW_S + 109, MANY), 0);
     CU_ASSERT_EQUAL(tree_of(1).pruned.size, 0);
+    CU_ASSERT_EQUAL(tree_of(1).edge.size, 1); /* nothing is entered */
     CU_ASSERT_EQUAL(prune(NOW_S + 110, MANY), 0);
     CU_ASSERT_EQUAL(tree_of(1).pruned.size, 1);
 }

@@ -191,6 +191,7 @@ static void test_a_tree_that_shrank_is_refused(void)
     CU_ASSERT_TRUE(is_refused(ORIGIN "\n999\n" ROOT "\n", "1000 before"));
     CU_ASSERT_TRUE(is_refused(ORIGIN "\n1\n" OTHER_ROOT "\n", "1000 before"));
     CU_ASSERT_TRUE(passes(ORIGIN "\n1001\n" OTHER_ROOT "\n"));
+    CU_ASSERT_TRUE(is_refused(ORIGIN "\n1000\n" ROOT "\n", "1001 before"));
 }
 
 static void test_a_second_root_of_one_size_is_refused(void)
