@@ -665,6 +665,94 @@ static void test_a_fork_is_found_by_a_trusted_checkpoint(void)
     conclude("forks, by a trusted checkpoint");
 }
 
+/* SQL for a second tree of the entries `from` to `from` + EVERY - 1. */
+static void add_tree(const char *node, int epoch, int from, char *sql, size_t size)
+{
+    struct merkle_edge edge = { .size = 0 };
+    char hex[2 * sizeof(edge.roots) + 1] = "";
+
+    for (int i = from; i < from + EVERY; i++) {
+        struct digest leaf;
+        memcpy(leaf.bytes, fixture.memory.tables[LEDGER_ENTRIES].rows[i].columns[2].bytes,
+               sizeof(leaf.bytes));
+        merkle_append(&edge, &leaf);
+    }
+    for (size_t at = 0; at < merkle_edge_count(edge.size) * sizeof(struct digest); at++) {
+        (void)snprintf(hex + 2 * at, 3, "%02x", ((const uint8_t *)edge.roots)[at]);
+    }
+    (void)snprintf(sql, size,
+                   "INSERT INTO ledger SELECT id - %" PRId64 " + (2 << 40), jti, leaf, entry"
+                   " FROM ledger WHERE id >= %" PRId64 " AND id < %" PRId64
+                   ";INSERT INTO ledger_trees VALUES (2, '%s', %d, %d, x'%s', 0, x'')",
+                   ID(from), ID(from), ID(from + EVERY), node, epoch, EVERY, hex);
+}
+
+/* Of that size there is another tree, which is another node's or of another epoch. */
+static void test_a_trusted_checkpoint_is_of_its_own_tree(void)
+{
+    char sql[SQL_MAX];
+
+    fixture.trusted.head.size = EVERY;
+    fixture.trusted.head.root = merkle_root(&fixture.edges[EVERY]);
+    add_tree("node-2", 1, EVERY, sql, sizeof(sql));
+    CU_ASSERT_TRUE(survives(1, "%s", sql));
+    CU_ASSERT_EQUAL(fixture.report.trees, 2);
+    add_tree("node-1", 2, EVERY, sql, sizeof(sql));
+    CU_ASSERT_TRUE(survives(1, "%s", sql));
+
+    (void)snprintf(fixture.trusted.node, sizeof(fixture.trusted.node), "node-2");
+    add_tree("node-2", 1, EVERY, sql, sizeof(sql));
+    CU_ASSERT_FALSE(survives(1, "%s", sql));
+    add_tree("node-2", 1, 0, sql, sizeof(sql));
+    CU_ASSERT_TRUE(survives(1, "%s", sql));
+}
+
+/* It cannot be compared any more, and that is said rather than passed over. */
+static void test_a_trusted_checkpoint_of_what_was_pruned_is_refused(void)
+{
+    struct block block;
+
+    block_from(EVERY, &block);
+    fixture.trusted.head.size = EVERY - 1;
+    CU_ASSERT_FALSE(audits(&block.store.base, 1));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fixture.report.what, "were pruned"));
+    fixture.trusted.head.size = EVERY;
+    fixture.trusted.head.root = merkle_root(&fixture.edges[EVERY]);
+    CU_ASSERT_TRUE(audits(&block.store.base, 1));
+    fixture.trusted.head.root = merkle_root(&fixture.edges[EVERY - 1]);
+    CU_ASSERT_FALSE(audits(&block.store.base, 1));
+}
+
+/* ---- the audit key ---- */
+
+static bool audits_with(const char *key_path)
+{
+    struct audit_key *key = NULL;
+
+    CU_ASSERT_TRUE_FATAL(audit_key_read(key_path, &key, &fixture.err));
+    struct audit_key *const keys[] = { key };
+    const struct audit_options options = { .keys = keys, .key_count = 1 };
+    CU_ASSERT_TRUE_FATAL(
+        audit_ledger(&fixture.memory.base, &options, &fixture.report, &fixture.err));
+    audit_key_free(key);
+    return !fixture.report.is_wrong;
+}
+
+/* And the other way round: a copy that another key has signed anew. */
+static void test_checkpoints_of_another_key_than_the_audit_key_are_found(void)
+{
+    static const char other[] = "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":"
+                                "\"GlzZBxQ8OExB6DDFvOEqqIF-xWSaqr8sMTiLNbLXRNY\"}";
+    char path[600];
+
+    (void)snprintf(path, sizeof(path), "%s/other.jwk", fixture.directory);
+    FILE *file = fopen(path, "w");
+    CU_ASSERT_TRUE_FATAL(file != NULL && fputs(other, file) >= 0 && fclose(file) == 0);
+    CU_ASSERT_TRUE(audits_with(fixture.made.key_path));
+    CU_ASSERT_FALSE(audits_with(path));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fixture.report.what, "another key than the audit key"));
+}
+
 static void test_checkpoints_that_changed_places_are_found(void)
 {
     for (int i = 1; i <= BLOCKS; i++) {
@@ -700,8 +788,23 @@ static void test_what_belongs_nowhere_is_found(void)
         "UPDATE ledger_trees SET node = node || x'00'",
         "UPDATE ledger_trees SET size = '1000x'",
         "DELETE FROM ledger_trees",
+        "INSERT INTO ledger_trees VALUES (0, 'n', 1, 0, x'', 0, x'')",
+        "INSERT INTO ledger_trees VALUES (-1, 'n', 1, 0, x'', 0, x'')",
+        "INSERT INTO ledger_trees VALUES (2, '', 1, 0, x'', 0, x'')",
+        "INSERT INTO ledger_trees VALUES (2, printf('%.65c', 'n'), 1, 0, x'', 0, x'')",
+        "INSERT INTO ledger_trees VALUES (2, 'n', 0, 0, x'', 0, x'')",
+        "INSERT INTO ledger_trees VALUES (2, 'n', 'x', 0, x'', 0, x'')",
+        "INSERT INTO ledger_trees VALUES (2, 'n', 1, -1, x'', 0, x'')",
+        "INSERT INTO ledger_trees VALUES (2, 'n', 1, 0, x'', 1, zeroblob(32))",
+        "UPDATE ledger_trees SET node = CAST(node AS BLOB)",
+        "UPDATE ledger_trees SET edge = CAST(edge AS TEXT)",
+        "UPDATE ledger SET leaf = CAST(leaf AS TEXT)",
+        "UPDATE ledger SET entry = CAST(entry AS BLOB)",
         "UPDATE ledger SET entry = entry || x'0041'",
         "UPDATE checkpoints SET time_s = 0",
+        "UPDATE checkpoints SET jwk = '{}' WHERE size > 100",
+        "UPDATE checkpoints SET note = CAST(note AS BLOB)",
+        "UPDATE checkpoints SET note = note || x'00'",
         "UPDATE checkpoints SET note = note || note",
         "UPDATE checkpoints SET note = note || substr(note, instr(note, char(10, 10)) + 2)",
     };
@@ -735,6 +838,11 @@ int main(void)
         { "a rollback is found by a trusted checkpoint",
           test_a_rollback_is_found_by_a_trusted_checkpoint },
         { "a fork is found by a trusted checkpoint", test_a_fork_is_found_by_a_trusted_checkpoint },
+        { "a trusted checkpoint is of its own tree", test_a_trusted_checkpoint_is_of_its_own_tree },
+        { "a trusted checkpoint of what was pruned is refused",
+          test_a_trusted_checkpoint_of_what_was_pruned_is_refused },
+        { "checkpoints of another key than the audit key are found",
+          test_checkpoints_of_another_key_than_the_audit_key_are_found },
         { "checkpoints that changed places are found",
           test_checkpoints_that_changed_places_are_found },
         { "what belongs nowhere is found", test_what_belongs_nowhere_is_found },

@@ -476,6 +476,7 @@ static void test_an_older_store_stops_the_issuing_and_is_never_signed(void)
     CU_ASSERT_TRUE(is_refused_for_the_ledger());
     CU_ASSERT_EQUAL(health_ready_status(fixture.instance), 503);
     CU_ASSERT_EQUAL(ledger_metric("stopped"), 1);
+    CU_ASSERT_TRUE(ledger_metric("checkpoint_age_seconds") >= 0); /* of the store's last */
     (void)sleep(2);
     CU_ASSERT_EQUAL(health_signer_metric(fixture.instance, "audit", "signatures_total"), 0);
     CU_ASSERT_EQUAL(instance_stop(fixture.instance, STOP_S), 0);
