@@ -256,6 +256,20 @@ static void test_an_expired_code_is_no_replay(void)
     CU_ASSERT_TRUE(is_empty(fixture.instance));
 }
 
+/* It was good when it was looked up, and is refused in the transaction. */
+static void test_a_code_that_expires_while_its_token_is_signed_is_no_replay(void)
+{
+    instance_use_shim(fixture.instance);
+    instance_set(fixture.instance, "signer main.deadline_ms=10000");
+    instance_set(fixture.instance, "tokens.code_lifetime_s=2");
+    CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance));
+    instance_set_faults(fixture.instance, "C_Sign delay_us=3000000\n");
+    CU_ASSERT_TRUE_FATAL(api_make_code(fixture.instance, NULL, fixture.code));
+    CU_ASSERT_TRUE(health_is_gone(fixture.instance, fixture.code));
+    CU_ASSERT_EQUAL(run_sql("SELECT count(*) FROM ledger WHERE entry ->> 'kind' = 'replayed'"), 0);
+    CU_ASSERT_EQUAL(run_sql("SELECT count(*) FROM ledger WHERE entry ->> 'kind' = 'issued'"), 0);
+}
+
 static void test_a_replay_after_the_tokens_end_revokes_nothing(void)
 {
     CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance) && spend_code());
@@ -423,6 +437,18 @@ static void test_a_client_that_has_the_list_is_told_so_until_it_changes(void)
     CU_ASSERT_EQUAL(http_request(client, "HEAD", LIST_PATH, NULL, NULL)->status, 200);
     CU_ASSERT_TRUE(is_error_reply(http_request(client, "DELETE", LIST_PATH, NULL, NULL), 405,
                                   API_METHOD_NOT_ALLOWED, "DELETE", LIST_PATH));
+}
+
+static void test_a_list_that_stays_as_it_is_is_not_signed_again(void)
+{
+    char headers[128];
+
+    CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance) && spend_code());
+    CU_ASSERT_TRUE(health_is_gone(fixture.instance, fixture.code));
+    CU_ASSERT_TRUE(within(fixture.instance, is_listed, VISIBLE_S));
+    (void)snprintf(headers, sizeof(headers), "If-None-Match: %s\r\n", fixture.etag);
+    (void)sleep(2); /* it is looked at four times */
+    CU_ASSERT_EQUAL(get_list(fixture.instance, headers), 304);
 }
 
 /* Tokens of the jtis …0001 to …4001, revoked in this order. */
@@ -613,6 +639,8 @@ int main(void)
         { "the entries name the token and its authorization",
           test_the_entries_name_the_token_and_its_authorization },
         { "an expired code is no replay", test_an_expired_code_is_no_replay },
+        { "a code that expires while its token is signed is no replay",
+          test_a_code_that_expires_while_its_token_is_signed_is_no_replay },
         { "a replay after the token's end revokes nothing",
           test_a_replay_after_the_tokens_end_revokes_nothing },
         { "64 rivals for a code revoke its token once",
@@ -627,6 +655,8 @@ int main(void)
         { "a changed list does not verify", test_a_changed_list_does_not_verify },
         { "a client that has the list is told so until it changes",
           test_a_client_that_has_the_list_is_told_so_until_it_changes },
+        { "a list that stays as it is is not signed again",
+          test_a_list_that_stays_as_it_is_is_not_signed_again },
         { "of 4001 tokens the list has the 4000 revoked last",
           test_of_4001_tokens_the_list_has_the_4000_revoked_last },
         { "a replay that cannot be recorded is not answered 400",

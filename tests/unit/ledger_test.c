@@ -373,6 +373,7 @@ static void test_a_head_file_of_another_node_or_none_is_named(void)
     static const char *const heads[] = {
         "issuer.example/ledger/another/1\n1\n" ROOT "\n",
         "issuer.example/ledger/anode/1\n1\n" ROOT "\n",
+        "issuer.example/ledger/none/1\n1\n" ROOT "\n",
         "issuer.example/ledger/nod/1\n1\n" ROOT "\n",
         "node/1\n1\n" ROOT "\n",
         "issuer.example/ledger/node/\n1\n" ROOT "\n",
