@@ -690,6 +690,9 @@ static void add_tree(const char *node, int epoch, int from, char *sql, size_t si
 /* Of that size there is another tree, which is another node's or of another epoch. */
 static void test_a_trusted_checkpoint_is_of_its_own_tree(void)
 {
+    static const char prune_all[] =
+        ";DELETE FROM ledger WHERE id >= 2 << 40"
+        ";UPDATE ledger_trees SET pruned = size, pruned_edge = edge WHERE number = 2";
     char sql[SQL_MAX];
 
     fixture.trusted.head.size = EVERY;
@@ -697,8 +700,10 @@ static void test_a_trusted_checkpoint_is_of_its_own_tree(void)
     add_tree("node-2", 1, EVERY, sql, sizeof(sql));
     CU_ASSERT_TRUE(survives(1, "%s", sql));
     CU_ASSERT_EQUAL(fixture.report.trees, 2);
+    CU_ASSERT_TRUE(survives(1, "%s%s", sql, prune_all));
     add_tree("node-1", 2, EVERY, sql, sizeof(sql));
     CU_ASSERT_TRUE(survives(1, "%s", sql));
+    CU_ASSERT_TRUE(survives(1, "%s%s", sql, prune_all));
 
     (void)snprintf(fixture.trusted.node, sizeof(fixture.trusted.node), "node-2");
     add_tree("node-2", 1, EVERY, sql, sizeof(sql));

@@ -322,6 +322,31 @@ static void test_a_copy_that_was_tampered_with_names_the_entry(void)
                                  "\"wrong\":{\"tree\":\"node-1/1\",\"index\":3,\"last_index\":3,"));
 }
 
+static void test_what_a_copy_cannot_prove_is_refused(void)
+{
+    const char *copy = path_of("copy.db");
+    const char *proof = path_of("proof");
+
+    CU_ASSERT_TRUE_FATAL(start_with_audit_key());
+    CU_ASSERT_TRUE_FATAL(copy_store(copy));
+    CU_ASSERT_TRUE_FATAL(run_sql(copy, "UPDATE ledger SET jti = 'AAAAAAAAAAAAAAAAAAAAAA'"
+                                       " WHERE id % (1 << 40) = 0"));
+    CU_ASSERT_TRUE(program_ended(alone("prove", "--out", proof, "--store", url_of(copy), "--",
+                                       "AAAAAAAAAAAAAAAAAAAAAA", NULL),
+                                 REFUSED, "no entry of a token"));
+    CU_ASSERT_TRUE_FATAL(
+        run_sql(copy, "UPDATE ledger SET leaf = zeroblob(32) WHERE id % (1 << 40) = 0"));
+    CU_ASSERT_TRUE(program_ended(
+        alone("prove", "--out", proof, "--store", url_of(copy), "--", fixture.jtis[0], NULL),
+        REFUSED, "cannot be proven"));
+    CU_ASSERT_TRUE_FATAL(
+        run_sql(copy, "DELETE FROM checkpoints WHERE size > (SELECT min(size) FROM checkpoints)"));
+    CU_ASSERT_TRUE(program_ended(alone("prove", "--out", proof, "--store", url_of(copy), "--",
+                                       fixture.jtis[TOKENS - 1], NULL),
+                                 REFUSED, "not covered by a checkpoint yet"));
+    CU_ASSERT_NOT_EQUAL(access(proof, F_OK), 0);
+}
+
 static void test_an_older_copy_is_found_by_a_trusted_checkpoint(void)
 {
     const char *key = path_of("audit.pem");
@@ -425,6 +450,7 @@ int main(void)
         { "a copy is read and nothing else", test_a_copy_is_read_and_nothing_else },
         { "a copy that was tampered with names the entry",
           test_a_copy_that_was_tampered_with_names_the_entry },
+        { "what a copy cannot prove is refused", test_what_a_copy_cannot_prove_is_refused },
         { "an older copy is found by a trusted checkpoint",
           test_an_older_copy_is_found_by_a_trusted_checkpoint },
         { "one checkpoint extends another", test_one_checkpoint_extends_another },
