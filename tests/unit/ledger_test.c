@@ -549,6 +549,17 @@ static void test_a_running_ledger_goes_on_once_a_tool_accepted_the_store(void)
     CU_ASSERT_EQUAL(tree_of(2).edge.size, 2);
 }
 
+static void test_another_nodes_trees_do_not_matter(void)
+{
+    struct ledger_tree other;
+
+    CU_ASSERT_TRUE_FATAL(append_many(2, NOW_S));
+    CU_ASSERT_TRUE_FATAL(begin() && store_lock_tree(fixture.store, "other", 7, &other, &fixture.err)
+                         && store_commit(fixture.store, &fixture.err) && reopen_all());
+    CU_ASSERT_TRUE(is_at_tree(1));
+    CU_ASSERT_EQUAL(ledger_status(fixture.ledger).size, 2);
+}
+
 /* ---- the backlog ---- */
 
 static void test_entries_without_a_checkpoint_stop_the_issuing_at_their_bound(void)
@@ -765,6 +776,7 @@ int main(void)
           test_a_store_that_was_not_rolled_back_is_not_accepted },
         { "a running ledger goes on once a tool accepted the store",
           test_a_running_ledger_goes_on_once_a_tool_accepted_the_store },
+        { "another node's trees do not matter", test_another_nodes_trees_do_not_matter },
         { "entries without a checkpoint stop the issuing at their bound",
           test_entries_without_a_checkpoint_stop_the_issuing_at_their_bound },
         { "a start knows how many entries wait for a checkpoint",

@@ -138,6 +138,7 @@ static void test_a_root_that_is_no_canonical_base64_of_32_bytes_is_refused(void)
         "",
         "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I",  /* no padding */
         "CsUYapGGPo4dkMgIAUqom_Xajj7h2fB2MPA3j2jxq2I=", /* base64url */
+        "CsUYapGGPo4dkMgIAUqom-Xajj7h2fB2MPA3j2jxq2I=",
         "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2J=", /* a bit that is not used */
         "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2==", /* 31 bytes */
         "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I9", /* 33 */
