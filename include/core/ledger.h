@@ -86,7 +86,8 @@ void ledger_settle(struct ledger *ledger, bool committed);
 
 /* Within a transaction: deletes entries of this node's tree that are past their time, the oldest
  * first, at most `limit`. *more_out: there may be more. When a run of such steps has come to its end it
- * is entered. Fails with INTERNAL, and deletes nothing, at an entry that was tampered with. */
+ * is entered. At an entry that was tampered with, or is not whole, nothing is deleted, and the log says
+ * so. */
 MUST_CHECK bool ledger_prune(struct ledger *ledger, struct store *store, int64_t now_s, int limit,
                              bool *more_out, struct error *err);
 

@@ -142,7 +142,7 @@ static bool take_rows(const PGresult *rows, store_entry_fn *take_row, void *cont
             .entry = PQgetvalue(rows, i, 3),
         };
         if (PQgetlength(rows, i, 2) != sizeof(row.leaf.bytes)) {
-            return fail(err, ERROR_STORE_UNAVAILABLE,
+            return fail(err, ERROR_INTERNAL,
                         "entry %lld of the ledger's tree %lld is not whole: issuerctl ledger "
                         "verify",
                         (long long)row.index, (long long)row.tree);

@@ -147,7 +147,7 @@ static bool take_rows(struct connection *reader, sqlite3_stmt *rows, store_entry
         };
         if (sqlite3_column_bytes(rows, 2) != sizeof(row.leaf.bytes) || row.entry == NULL) {
             return fail(
-                err, ERROR_STORE_UNAVAILABLE,
+                err, ERROR_INTERNAL,
                 "entry %lld of the ledger's tree %lld is not whole: issuerctl ledger verify",
                 (long long)row.index, (long long)row.tree);
         }

@@ -740,6 +740,21 @@ static void test_an_entry_that_was_tampered_with_is_not_pruned(void)
     CU_ASSERT_EQUAL(tree_of(1).pruned.size, 1);
 }
 
+static void test_an_entry_that_is_not_whole_fails_nothing_else_of_the_transaction(void)
+{
+    char command[256];
+
+    fixture.options.retention_s = 100;
+    CU_ASSERT_TRUE_FATAL(append_many(2, NOW_S));
+    ledger_note_checkpoint(fixture.ledger, 1, 2);
+    (void)snprintf(command, sizeof(command),
+                   "sqlite3 '%s/issuerd.db' \"UPDATE ledger SET leaf = x'00'\"", fixture.directory);
+    CU_ASSERT_EQUAL_FATAL(system(command), 0);
+    CU_ASSERT_EQUAL(prune(NOW_S + 110, 4), 0);
+    CU_ASSERT_EQUAL(tree_of(1).pruned.size, 0);
+    CU_ASSERT_TRUE(append_issued("x", NOW_S));
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -791,6 +806,8 @@ int main(void)
           test_when_nothing_was_to_be_pruned_it_is_looked_for_a_minute_later },
         { "an entry that was tampered with is not pruned",
           test_an_entry_that_was_tampered_with_is_not_pruned },
+        { "an entry that is not whole fails nothing else of the transaction",
+          test_an_entry_that_is_not_whole_fails_nothing_else_of_the_transaction },
         CU_TEST_INFO_NULL,
     };
     return run_suite("ledger", set_up, tear_down, tests);
