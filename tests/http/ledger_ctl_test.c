@@ -274,6 +274,10 @@ static void test_what_is_no_proof_is_refused(void)
 
     CU_ASSERT_TRUE(program_ended(program_run(make_other, RUN_S), DONE, ""));
     CU_ASSERT_TRUE(program_ended(program_run(change, RUN_S), DONE, ""));
+    CU_ASSERT_TRUE(program_ended(ctl("verify", "--audit-key", other, NULL), REFUSED, "WRONG: "));
+    CU_ASSERT_TRUE(program_ended(
+        ctl("prove", "--out", path_of("none"), "--audit-key", other, "--", fixture.jtis[0], NULL),
+        REFUSED, "not signed by the audit key"));
     CU_ASSERT_TRUE(program_ended(alone("check-proof", proof, "--audit-key", other, NULL), REFUSED,
                                  "not signed by the audit key"));
     CU_ASSERT_TRUE(
@@ -344,6 +348,12 @@ static void test_what_a_copy_cannot_prove_is_refused(void)
     CU_ASSERT_TRUE(program_ended(alone("prove", "--out", proof, "--store", url_of(copy), "--",
                                        fixture.jtis[TOKENS - 1], NULL),
                                  REFUSED, "not covered by a checkpoint yet"));
+    CU_ASSERT_TRUE_FATAL(
+        run_sql(copy, "UPDATE checkpoints SET note = substr(note, 1, length(note) - 20) || 'AAAA'"
+                      " || substr(note, length(note) - 15)"));
+    CU_ASSERT_TRUE(program_ended(
+        alone("prove", "--out", proof, "--store", url_of(copy), "--", fixture.jtis[1], NULL),
+        REFUSED, "not signed by the audit key"));
     CU_ASSERT_NOT_EQUAL(access(proof, F_OK), 0);
 }
 
