@@ -69,10 +69,12 @@ enum job_outcome job_await(struct job *job, int64_t deadline_ns, struct error *e
             (void)!fail(err, ERROR_DEVICE_UNAVAILABLE, "nothing came within the deadline");
             return JOB_GIVEN_UP;
         }
-        if (!semaphore_await(&job->done, deadline_ns + COMMIT_PATIENCE_MS * NS_PER_MS)
-            && move(job, JOB_COMMITTING, JOB_ABANDONED)) {
-            (void)!fail(err, ERROR_STORE_IN_DOUBT, "the store did not answer in time");
-            return JOB_IN_DOUBT;
+        if (!semaphore_await(&job->done, deadline_ns + COMMIT_PATIENCE_MS * NS_PER_MS)) {
+            if (move(job, JOB_COMMITTING, JOB_ABANDONED)) {
+                (void)!fail(err, ERROR_STORE_IN_DOUBT, "the store did not answer in time");
+                return JOB_IN_DOUBT;
+            }
+            (void)semaphore_await(&job->done, INT64_MAX); /* it is just being posted */
         }
     }
     (void)atomic_load(&job->stage); /* ThreadSanitizer does not know sem_clockwait() */
