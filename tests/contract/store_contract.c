@@ -183,12 +183,12 @@ static bool begin(void)
 
 /* ---- the ledger ---- */
 
-/* The entry of that number, of the tree "node", 1. */
-static bool append_as(const char *jti, const char *entry)
+/* The next entry of the node's tree of epoch 1. */
+static bool append_to(const char *node, const char *jti, const char *entry)
 {
     struct ledger_tree tree;
 
-    if (!store_lock_tree(fixture.store, "node", 1, &tree, &fixture.err)) {
+    if (!store_lock_tree(fixture.store, node, 1, &tree, &fixture.err)) {
         return false;
     }
     const struct ledger_row row = { .tree = tree.number,
@@ -199,6 +199,11 @@ static bool append_as(const char *jti, const char *entry)
     merkle_append(&tree.edge, &row.leaf);
     return store_append_entry(fixture.store, &row, &fixture.err)
         && store_keep_tree(fixture.store, &tree, &fixture.err);
+}
+
+static bool append_as(const char *jti, const char *entry)
+{
+    return append_to("node", jti, entry);
 }
 
 static struct redemption redemption_of(int64_t row, unsigned code, const char *jti)
@@ -1387,6 +1392,33 @@ static void test_the_beginning_of_a_tree_is_deleted_and_its_edge_kept(void)
     CU_ASSERT_STRING_EQUAL(reading.text, "1:1:y:b ");
 }
 
+static void test_a_tree_between_others_is_read_and_cut_alone(void)
+{
+    static const char *const nodes[] = { "before", "node", "after" };
+    struct ledger_tree tree;
+    struct reading reading = { .length = 0 };
+    const struct digest leaf = merkle_leaf("a", 1);
+
+    CU_ASSERT_TRUE_FATAL(begin() && append_to(nodes[0], "x", "a") && append_to(nodes[1], "x", "a")
+                         && append_to(nodes[1], "y", "b") && append_to(nodes[2], "x", "a")
+                         && commit());
+    CU_ASSERT_TRUE_FATAL(find_tree("node", 1, &tree));
+    CU_ASSERT_EQUAL(tree.number, 2);
+    CU_ASSERT_TRUE(store_read_entries(fixture.store, 2, 0, 9, take_row, &reading, &fixture.err));
+    CU_ASSERT_STRING_EQUAL(reading.text, "2:0:x:a 2:1:y:b ");
+    CU_ASSERT_TRUE_FATAL(begin() && store_lock_tree(fixture.store, "node", 1, &tree, &fixture.err));
+    merkle_append(&tree.pruned, &leaf);
+    CU_ASSERT_TRUE_FATAL(store_delete_entries(fixture.store, 2, 1, &fixture.err)
+                         && store_keep_tree(fixture.store, &tree, &fixture.err) && commit());
+    for (size_t i = 0; i < COUNT_OF(nodes); i++) {
+        CU_ASSERT_TRUE_FATAL(find_tree(nodes[i], 1, &tree));
+        CU_ASSERT_EQUAL(tree.edge.size, i == 1 ? 2 : 1);
+        CU_ASSERT_EQUAL(tree.pruned.size, i == 1);
+    }
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries("x"), 2);
+    CU_ASSERT_EQUAL(store_fixture_ledger_entries("y"), 1);
+}
+
 static bool add_checkpoint(int64_t tree, int64_t size, const char *note)
 {
     struct stored_checkpoint checkpoint = { .tree = tree, .size = size, .time_s = NOW_S + size };
@@ -1620,6 +1652,8 @@ int main(void)
         { "an index of a tree is given once", test_an_index_of_a_tree_is_given_once },
         { "the beginning of a tree is deleted and its edge kept",
           test_the_beginning_of_a_tree_is_deleted_and_its_edge_kept },
+        { "a tree between others is read and cut alone",
+          test_a_tree_between_others_is_read_and_cut_alone },
         { "checkpoints are listed by size and the last is found",
           test_checkpoints_are_listed_by_size_and_the_last_is_found },
         { "a token is revoked once and listed until it expires",
