@@ -1487,6 +1487,31 @@ static void test_a_token_is_revoked_once_and_listed_until_it_expires(void)
     CU_ASSERT_TRUE(fixture.is_new);
 }
 
+/* Purges at most one of each; how many are left then, expired or not. */
+static size_t purge_one_revocation(int64_t now_s)
+{
+    scoped(revoked_list_clear) struct revoked_list list = { .count = 0 };
+
+    CU_ASSERT_TRUE_FATAL(
+        begin() && store_purge(fixture.store, now_s, 1, &fixture.more, &fixture.err) && commit()
+        && store_list_revoked(fixture.store, NOW_S, 9, &list, &fixture.err));
+    return list.count;
+}
+
+static void test_revocations_are_purged_in_steps_once_their_tokens_have_expired(void)
+{
+    CU_ASSERT_TRUE_FATAL(revoke_token("soon", NOW_S + 10, NOW_S)
+                         && revoke_token("too", NOW_S + 10, NOW_S)
+                         && revoke_token("late", NOW_S + 20, NOW_S));
+    CU_ASSERT_EQUAL(purge_one_revocation(NOW_S + 9), 3);
+    CU_ASSERT_EQUAL(purge_one_revocation(NOW_S + 10), 2);
+    CU_ASSERT_TRUE(fixture.more);
+    CU_ASSERT_EQUAL(purge_one_revocation(NOW_S + 19), 1);
+    CU_ASSERT_EQUAL(purge_one_revocation(NOW_S + 19), 1);
+    CU_ASSERT_FALSE(fixture.more);
+    CU_ASSERT_EQUAL(purge_one_revocation(NOW_S + 20), 0);
+}
+
 static void test_a_redemption_is_known_by_its_jti(void)
 {
     struct redemption redemption = { .row = 0 };
@@ -1533,6 +1558,20 @@ static void test_all_that_is_good_is_cancelled_at_once(void)
     CU_ASSERT_EQUAL(fixture.err.code, ERROR_NOT_FOUND);
     store_rollback(fixture.store);
     CU_ASSERT_TRUE(is_spent(1));
+    CU_ASSERT_TRUE(begin() && store_cancel_all(fixture.store, NOW_S, &cancelled, &fixture.err)
+                   && commit());
+    CU_ASSERT_EQUAL(cancelled, 0);
+}
+
+static void test_what_has_expired_need_not_be_cancelled(void)
+{
+    int64_t cancelled = -1;
+
+    CU_ASSERT_TRUE_FATAL(begin() && create(1) && commit());
+    CU_ASSERT_TRUE(begin()
+                   && store_cancel_all(fixture.store, NOW_S + 86400, &cancelled, &fixture.err)
+                   && commit());
+    CU_ASSERT_EQUAL(cancelled, 0);
 }
 
 /* ---- opening ---- */
@@ -1658,8 +1697,11 @@ int main(void)
           test_checkpoints_are_listed_by_size_and_the_last_is_found },
         { "a token is revoked once and listed until it expires",
           test_a_token_is_revoked_once_and_listed_until_it_expires },
+        { "revocations are purged in steps, once their tokens have expired",
+          test_revocations_are_purged_in_steps_once_their_tokens_have_expired },
         { "a redemption is known by its jti", test_a_redemption_is_known_by_its_jti },
         { "all that is good is cancelled at once", test_all_that_is_good_is_cancelled_at_once },
+        { "what has expired need not be cancelled", test_what_has_expired_need_not_be_cancelled },
         { "a store that must exist is not made", test_a_store_that_must_exist_is_not_made },
         { "a URL of no known scheme is refused", test_a_url_of_no_known_scheme_is_refused },
         CU_TEST_INFO_NULL,
