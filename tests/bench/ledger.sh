@@ -25,6 +25,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+[ -f "$build/CMakeCache.txt" ] || cmake -S "$root" -B "$build" >&2
+cmake --build "$build" -j "$(nproc)" --target make_ledger issuerctl >&2
+
 if [ -z "$ledger" ]; then
     ledger=$(mktemp -d)
     trap 'rm -rf "$ledger"' EXIT
