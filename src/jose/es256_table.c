@@ -11,6 +11,7 @@
 #include <openssl/objects.h>
 
 #include "base/memory.h"
+#include "jose/p256_order.h"
 
 enum { POINT_SIZE = 1 + 2 * ES256_HALF };
 
@@ -97,7 +98,7 @@ bool es256_table_verify(struct es256_table *self, const struct digest *digest,
     return BN_bin2bn(halves, ES256_HALF, self->r) != NULL
         && BN_bin2bn(halves + ES256_HALF, ES256_HALF, self->s) != NULL
         && BN_bin2bn(digest->bytes, sizeof(digest->bytes), self->e) != NULL && in_range(self->r, n)
-        && in_range(self->s, n) && BN_mod_inverse(self->inverse, self->s, n, context) != NULL
+        && in_range(self->s, n) && p256_order_inverse(self->inverse, self->s)
         && BN_mod_mul(self->u1, self->e, self->inverse, n, context) == 1
         && BN_mod_mul(self->u2, self->r, self->inverse, n, context) == 1
         && EC_POINT_mul(self->curve, self->base_part, self->u1, NULL, NULL, context) == 1
