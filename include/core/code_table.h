@@ -9,7 +9,7 @@
 
 #include "store/store.h"
 
-enum { CODE_TABLE_MAX = 65536 };
+enum { CODE_TABLE_MAX = 49152 }; /* some 9 MB */
 
 struct code_table;
 
