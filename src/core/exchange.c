@@ -256,19 +256,21 @@ static enum code_fate exchange_run(struct exchange *self, int64_t deadline_ns,
     return fate_of(outcome, err->code);
 }
 
-/* The code is spent: perhaps for a token that an outage kept from who asked for it. */
+/* The code is spent, as `err` says: perhaps for a token that an outage kept from who asked for it. */
 static bool deliver_late(struct service *service, const struct digest *code,
                          struct access_token *token_out, struct error *err)
 {
     const int64_t now_s = store_now_s(service->store);
     struct exchange *self = (struct exchange *)undelivered_take(service->undelivered, code, now_s);
+    struct error unconfirmed;
 
     if (self == NULL) {
         return false;
     }
     job_clear(&self->job);
     job_init(&self->job, &confirmation_job);
-    if (!committer_write(service->committer, &self->job, err)) {
+    if (!committer_write(service->committer, &self->job, &unconfirmed)) {
+        *err = unconfirmed;
         return false;
     }
     if (!self->is_recorded) {

@@ -427,6 +427,42 @@ static void run_failure(struct bed *bed, const struct failure *failure, unsigned
     free(client);
 }
 
+/* No sync works for longer than issuerd asks what became of a commit: its tokens are kept, and lost with
+ * the commit. Each code gives one token afterwards, and no other comes of it. */
+static void run_lost(struct bed *bed)
+{
+    struct client *client = xcalloc(1, sizeof(*client));
+    struct verdict verdict = { .ready_ms = -1, .kills = 1 };
+    struct io_control *control = open_failing_bed(bed, &verdict);
+    char codes[IN_HAND][API_CODE_SIZE];
+
+    if (control != NULL && client_open(client, bed, &verdict)) {
+        take_in_hand(client);
+        for (size_t i = 0; i < client->code_count && i < IN_HAND; i++) {
+            (void)snprintf(codes[i], sizeof(codes[i]), "%s", client->codes[i].code);
+        }
+        arm(control, IO_SYNC, EIO, 0);
+        atomic_store(&control->lasts, true);
+        (void)redeem(client);
+        (void)redeem(client);
+        if (client->refused[STEP_REDEEM] != 2
+            || !instance_has_logged(bed->instance, "store.in_doubt")) {
+            (void)bed_find(&verdict, "no commit was in doubt");
+        }
+        atomic_store(&control->call, IO_NONE);
+        heal(client);
+        for (size_t i = 0; i < IN_HAND; i++) {
+            if (!health_is_gone(bed->instance, codes[i])) {
+                (void)bed_find(&verdict, "twice: a code that gave its token is not gone");
+            }
+        }
+        bed_close_book(bed, client->book, &verdict);
+    }
+    bed_report(bed, "sync, EIO for long", &verdict);
+    bed_clear(bed);
+    free(client);
+}
+
 /* Under a load the WAL is moved into the database, too: most writes are of that. */
 static void run_load(struct bed *bed, int error, const char *name, unsigned times)
 {
@@ -469,6 +505,7 @@ void disk_fails(struct bed *bed, unsigned most)
     if (bed->is_postgresql) {
         return;
     }
+    run_lost(bed);
     run_load(bed, EIO, "EIO under a load", most);
     run_load(bed, ENOSPC, "ENOSPC under a load", most);
 }

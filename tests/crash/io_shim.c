@@ -1,6 +1,6 @@
 /*
  * Preloaded into issuerd: one of its calls that change a file in the directory ISSUERD_IO_DIRECTORY
- * fails, as ISSUERD_IO_CONTROL, a file with a struct io_control, has it. Before a sync that fails, what
+ * fails, or all of them, as ISSUERD_IO_CONTROL, a file with a struct io_control, has it. Before a sync that fails, what
  * it was for is not written; nothing is known of it, as after a real one.
  */
 #include "crash/io_shim.h"
@@ -65,10 +65,12 @@ static bool is_ours(int fd)
 /* True, with errno, if this call is the one. */
 static bool fails(void)
 {
-    if (atomic_fetch_sub(&control->after, 1) != 0) {
-        return false;
+    if (!atomic_load(&control->lasts)) {
+        if (atomic_fetch_sub(&control->after, 1) != 0) {
+            return false;
+        }
+        atomic_store(&control->call, IO_NONE);
     }
-    atomic_store(&control->call, IO_NONE);
     atomic_fetch_add(&control->fired, 1);
     errno = atomic_load(&control->error);
     if (errno == 0) {

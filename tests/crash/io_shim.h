@@ -14,5 +14,6 @@ struct io_control {
     _Atomic int call;       /* enum io_call: which fail */
     _Atomic int error;      /* errno; 0: the process is killed */
     _Atomic unsigned after; /* so many go well first */
+    _Atomic int lasts;      /* all fail, until `call` is IO_NONE */
     _Atomic unsigned fired;
 };
