@@ -107,7 +107,10 @@ static bool exchange_is_done(struct job *job, struct store *store, bool *done_ou
 static void keep_undelivered(struct job *job)
 {
     struct exchange *self = (struct exchange *)job;
-    undelivered_keep(self->service->undelivered, &self->code, job, self->stored.expires_s,
+    const int64_t until_s =
+        self->expires_s < self->stored.expires_s ? self->expires_s : self->stored.expires_s;
+
+    undelivered_keep(self->service->undelivered, &self->code, job, until_s,
                      store_now_s(self->service->store));
 }
 
@@ -256,32 +259,33 @@ static enum code_fate exchange_run(struct exchange *self, int64_t deadline_ns,
     return fate_of(outcome, err->code);
 }
 
-/* The code is spent, as `err` says: perhaps for a token that an outage kept from who asked for it. */
+/* The code is spent, as `err` says: perhaps for a token that an outage kept from who asked for it. After
+ * several outages there may be several; the store has one of them at most. */
 static bool deliver_late(struct service *service, const struct digest *code,
                          struct access_token *token_out, struct error *err)
 {
     const int64_t now_s = store_now_s(service->store);
-    struct exchange *self = (struct exchange *)undelivered_take(service->undelivered, code, now_s);
+    struct exchange *self;
     struct error unconfirmed;
 
-    if (self == NULL) {
-        return false;
-    }
-    job_clear(&self->job);
-    job_init(&self->job, &confirmation_job);
-    if (!committer_write(service->committer, &self->job, &unconfirmed)) {
-        *err = unconfirmed;
-        return false;
-    }
-    if (!self->is_recorded) {
+    while ((self = (struct exchange *)undelivered_take(service->undelivered, code, now_s))
+           != NULL) {
+        job_clear(&self->job);
+        job_init(&self->job, &confirmation_job);
+        if (!committer_write(service->committer, &self->job, &unconfirmed)) {
+            *err = unconfirmed;
+            return false;
+        }
+        if (self->is_recorded) {
+            log_event(LOG_LEVEL_NOTICE, "token.delivered_late", "jti=%s authorization=%s",
+                      self->jti, self->stored.authorization_id);
+            *token_out = access_token_of(self, now_s);
+            err->code = ERROR_NONE;
+            return true;
+        }
         exchange_free(&self->job);
-        return false;
     }
-    log_event(LOG_LEVEL_NOTICE, "token.delivered_late", "jti=%s authorization=%s", self->jti,
-              self->stored.authorization_id);
-    *token_out = access_token_of(self, now_s);
-    err->code = ERROR_NONE;
-    return true;
+    return false;
 }
 
 static bool look_up(struct service *service, const struct digest *hash, enum code_claim claim,
