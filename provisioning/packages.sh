@@ -10,14 +10,14 @@ set -euo pipefail
 
 packages_of() {
     case $1 in
-    build) echo gcc libc6-dev cmake make pkg-config libmicrohttpd-dev libcjson-dev libssl-dev \
+    build) echo gcc libc6-dev cmake make pkg-config libmicrohttpd-dev libgnutls28-dev libcjson-dev libssl-dev \
         libp11-dev libp11-kit-dev libinih-dev libsqlite3-dev libpq-dev \
         liburiparser-dev libtss2-dev libcurl4-openssl-dev libpcre2-dev ;;
     run) echo softhsm2 curl jq jose ;;
     postgresql) echo postgresql ;;
     test) echo libcunit1-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck binutils \
         opensc openssl procps python3 python3-jsonschema sqlite3 swtpm swtpm-tools tpm2-tools postgresql \
-        faketime ;;
+        faketime sslscan ;;
     *)
         echo "packages.sh: no group \"$1\": build, run, postgresql and test are" >&2
         return 2

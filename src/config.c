@@ -100,6 +100,52 @@ static void check_listeners(struct config_reading *reading)
     }
 }
 
+static void check_tls_files(struct config_reading *reading, const char *section,
+                            const struct config_tls *tls, const struct config_address *address)
+{
+    const bool has_certificate = tls->certificate_file[0] != '\0';
+    const bool has_key = tls->key_file[0] != '\0';
+
+    if (has_certificate != has_key) {
+        setting_problem(reading, OWNER_CONFIG, section,
+                        has_key ? "tls_key_file" : "tls_certificate_file",
+                        "needs %s beside it: set both, or neither",
+                        has_key ? "tls_certificate_file" : "tls_key_file");
+    }
+    if (has_certificate && address->socket.ss_family == AF_UNIX) {
+        setting_problem(reading, OWNER_CONFIG, section, "tls_certificate_file",
+                        "is for HOST:PORT: remove it, as nobody else can read a Unix socket");
+    }
+}
+
+/* Codes and tokens are worth what a password is (RFC 6749 1.6), and x-client-secret more. That a
+ * proxy stands in front is for the operator to say; nothing here could tell. */
+static void check_tls(struct config_reading *reading)
+{
+    const struct config *config = reading->config;
+
+    check_tls_files(reading, "public", &config->public_tls, &config->public_address);
+    check_tls_files(reading, "admin", &config->admin_tls, &config->admin_address);
+    if (config->admin_client_ca_file[0] != '\0' && config->admin_tls.certificate_file[0] == '\0') {
+        setting_problem(reading, OWNER_CONFIG, "admin", "tls_client_ca_file",
+                        "needs tls_certificate_file and tls_key_file beside it");
+    }
+    if (!config_address_is_local(&config->public_address) && !config->development
+        && config->public_tls.certificate_file[0] == '\0' && config->trusted_proxies.count == 0) {
+        setting_problem(reading, OWNER_CONFIG, "public", "listen",
+                        "is for other machines, without TLS: set tls_certificate_file and"
+                        " tls_key_file, or name the proxy in front as trusted_proxy, or listen on"
+                        " 127.0.0.1");
+    }
+    if (!config_address_is_local(&config->admin_address)
+        && config->admin_client_ca_file[0] == '\0') {
+        setting_problem(
+            reading, OWNER_CONFIG, "admin", "listen",
+            "must be a loopback address (127.0.0.1, [::1]) or unix:/PATH, unless"
+            " tls_client_ca_file says whom to let in: here authorizations are approved");
+    }
+}
+
 static const struct config_signer *find_signer(const struct config *config, const char *name)
 {
     for (size_t i = 0; i < config->signer_count; i++) {
@@ -199,6 +245,7 @@ static void check_together(struct config_reading *reading)
     check_trust(reading);
     check_key_files(reading);
     check_listeners(reading);
+    check_tls(reading);
     check_state_dir(reading);
 }
 
@@ -242,6 +289,12 @@ static char *default_state_dir(const char *store_url)
     return directory;
 }
 
+static int line_of_setting(const struct config_reading *reading, const char *section,
+                           const char *name)
+{
+    return line_of(reading, OWNER_CONFIG, config_row_of(config_setting_find(section, name)));
+}
+
 /* The fields that follow from others. Every text is a good one here, or its default. */
 static void derive(struct config *config)
 {
@@ -276,6 +329,8 @@ bool config_load(const char *path, struct config **config_out, struct config_pro
     config_read(&reading, path);
     if (reading.complete) {
         derive(config);
+        config->public_tls.line = line_of_setting(&reading, "public", "tls_certificate_file");
+        config->admin_tls.line = line_of_setting(&reading, "admin", "tls_certificate_file");
         check_together(&reading);
     }
     if (problems_out->count > 0) {

@@ -31,6 +31,13 @@ struct config_address {
     socklen_t length;
 };
 
+/* Files of a listener's TLS. They are named here, and read by those who serve (tls_config.h). */
+struct config_tls {
+    char *certificate_file; /* "": plain HTTP */
+    char *key_file;
+    int line; /* of the certificate's */
+};
+
 /* A setting that may be given several times, in the order of its lines. */
 struct config_list {
     char **items;
@@ -66,6 +73,7 @@ struct config {
 
     char *public_listen;
     struct config_address public_address;
+    struct config_tls public_tls;
     int64_t connections;
     int64_t connections_per_address;
     int64_t head_timeout_s;
@@ -78,6 +86,8 @@ struct config {
 
     char *admin_listen;
     struct config_address admin_address;
+    struct config_tls admin_tls;
+    char *admin_client_ca_file; /* "": no client certificate is asked for */
     char *client_secret_file;
 
     char *store_url;
@@ -134,6 +144,10 @@ MUST_CHECK bool config_load(const char *path, struct config **config_out,
                             struct config_problems *problems_out);
 void config_free(struct config *config);
 void config_problems_clear(struct config_problems *problems);
+
+/* Puts one more into its place. */
+void config_problems_add(struct config_problems *problems, int line, const char *setting,
+                         const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* "FILE:LINE: section.name: text" per problem, then a line with their number. */
 void config_print_problems(FILE *out, const char *path, const struct config_problems *problems);

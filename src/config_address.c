@@ -154,20 +154,6 @@ bool config_check_address(const char *value, struct error *err)
     return config_parse_address(value, &address, err);
 }
 
-bool config_check_local_address(const char *value, struct error *err)
-{
-    struct config_address address;
-    if (!config_parse_address(value, &address, err)) {
-        return false;
-    }
-    if (!config_address_is_local(&address)) {
-        return fail(err, ERROR_CONFIG,
-                    "must be a loopback address (127.0.0.1, [::1]) or unix:/PATH: this listener"
-                    " approves authorizations and has no TLS");
-    }
-    return true;
-}
-
 /* --- URLs --- */
 
 static const char *after_scheme(const char *url)

@@ -29,7 +29,6 @@ bool config_addresses_clash(const struct config_address *a, const struct config_
 config_check_fn config_check_issuer_url;
 config_check_fn config_check_link;
 config_check_fn config_check_address;
-config_check_fn config_check_local_address;
 config_check_fn config_check_visible;
 config_check_fn config_check_display_name;
 config_check_fn config_check_store_url;

@@ -41,15 +41,33 @@ static struct config_problem *insert_problem(struct config_problems *problems, i
     return &problems->list[place];
 }
 
+static void add_problem(struct config_problems *problems, int line, const char *setting,
+                        const char *format, va_list args) __attribute__((format(printf, 4, 0)));
+
+static void add_problem(struct config_problems *problems, int line, const char *setting,
+                        const char *format, va_list args)
+{
+    struct config_problem *problem = insert_problem(problems, line);
+    (void)vsnprintf(problem->text, sizeof(problem->text), format, args);
+    (void)snprintf(problem->setting, sizeof(problem->setting), "%s", setting);
+}
+
+void config_problems_add(struct config_problems *problems, int line, const char *setting,
+                         const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    add_problem(problems, line, setting, format, args);
+    va_end(args);
+}
+
 void config_add_problem(struct config_reading *reading, int line, const char *setting,
                         const char *format, ...)
 {
-    struct config_problem *problem = insert_problem(reading->problems, line);
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(problem->text, sizeof(problem->text), format, args);
+    add_problem(reading->problems, line, setting, format, args);
     va_end(args);
-    (void)snprintf(problem->setting, sizeof(problem->setting), "%s", setting);
 }
 
 struct config_label config_label_of(const struct config_reading *reading, size_t owner,

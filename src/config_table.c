@@ -35,8 +35,16 @@ static const struct config_setting SETTINGS[] = {
       NUMBER(0, DAY_S, "seconds", "300"), FIELD(jwks_max_age_s) },
 
     { "public", "listen",
-      "Where wallets and clients connect: HOST:PORT, [V6]:PORT or unix:/PATH. Port 0 takes any.",
+      "Where wallets and clients connect: HOST:PORT, [V6]:PORT or unix:/PATH. Port 0 takes any. What "
+      "other machines reach needs TLS, or a proxy with it that trusted_proxy names.",
       TEXT(200, config_check_address, "127.0.0.1:8080"), FIELD(public_listen) },
+    { "public", "tls_certificate_file",
+      "PEM: this server's certificate, RSA or ECDSA, then that of each issuer but the root. SIGHUP has "
+      "it and the key read again. Empty: plain HTTP.",
+      TEXT(PATH_LENGTH_MAX, config_check_path, ""), FIELD(public_tls.certificate_file) },
+    { "public", "tls_key_file",
+      "PEM: its private key, without a passphrase. Mode 600.",
+      TEXT(PATH_LENGTH_MAX, config_check_path, ""), FIELD(public_tls.key_file) },
     { "public", "connections",
       "Connections at once. At the limit the oldest one that rests gives way to a new one; where all "
       "are at work, one more is answered 503.",
@@ -71,8 +79,19 @@ static const struct config_setting SETTINGS[] = {
       CHOICE("X-Forwarded-For Forwarded", "X-Forwarded-For"), FIELD(client_address_header) },
 
     { "admin", "listen",
-      "Where health, metrics and approvals are served: a loopback address or unix:/PATH.",
-      TEXT(200, config_check_local_address, "127.0.0.1:8081"), FIELD(admin_listen) },
+      "Where health, metrics and approvals are served: a loopback address or unix:/PATH; with "
+      "client certificates any address.",
+      TEXT(200, config_check_address, "127.0.0.1:8081"), FIELD(admin_listen) },
+    { "admin", "tls_certificate_file",
+      "As that of the public listener. Empty: plain HTTP.",
+      TEXT(PATH_LENGTH_MAX, config_check_path, ""), FIELD(admin_tls.certificate_file) },
+    { "admin", "tls_key_file",
+      "PEM: its private key, without a passphrase. Mode 600.",
+      TEXT(PATH_LENGTH_MAX, config_check_path, ""), FIELD(admin_tls.key_file) },
+    { "admin", "tls_client_ca_file",
+      "PEM: the CAs whose client certificates (clientAuth) are let in, and nobody else. SIGHUP has it "
+      "read again. Empty: no certificate is asked for.",
+      TEXT(PATH_LENGTH_MAX, config_check_path, ""), FIELD(admin_client_ca_file) },
     { "admin", "client_secret_file",
       "Holds the x-client-secret that approves authorizations. Mode 600.",
       TEXT(PATH_LENGTH_MAX, config_check_secret_file, ""), .required = true,

@@ -1,4 +1,5 @@
-/* issuerd: reads the configuration, starts the service and its two HTTP servers, waits for SIGTERM. */
+/* issuerd: reads the configuration, starts the service and its two HTTP servers, reloads at SIGHUP,
+ * waits for SIGTERM. */
 #include <argp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "core/service.h"
 #include "http/server.h"
 #include "service_config.h"
+#include "tls_config.h"
 
 enum { DRAIN_S = 10 };
 
@@ -72,7 +74,8 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
         .parser = parse_option,
         .doc = "issuerd trades single-use authorization codes for JWT access tokens whose "
                "signing key never leaves a PKCS#11 HSM or a TPM 2.0.\v"
-               "SIGTERM ends it: what is in flight is finished within 10 s. Exit status: 0 ended "
+               "SIGTERM ends it: what is in flight is finished within 10 s. SIGHUP has it read its "
+               "TLS certificates and keys again. Exit status: 0 ended "
                "by a signal, 64 wrong arguments, 78 wrong configuration, 70 anything else.",
     };
     argp_err_exit_status = EX_USAGE;
@@ -101,6 +104,7 @@ static sigset_t block_signals(void)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     return signals;
 }
@@ -149,7 +153,9 @@ static bool site_fill(struct site *site, const struct config *config, struct err
 }
 
 struct running {
+    const struct config *config;
     struct service_config service_config;
+    struct listeners_tls tls;
     struct server_options public_options;
     struct server_options admin_options;
     struct site site;
@@ -160,14 +166,18 @@ struct running {
 
 static bool start(struct running *running, const struct config *config, struct error *err)
 {
+    running->config = config;
     running->public_options = server_options_from(config, SERVER_PUBLIC);
     running->admin_options = server_options_from(config, SERVER_ADMIN);
-    if (!site_fill(&running->site, config, err)
+    if (!listeners_tls_open(config, wall_s(), &running->tls, err)
+        || !site_fill(&running->site, config, err)
         || !service_config_fill(&running->service_config, config, err)
         || !service_start(&running->service_config.options, &running->service, err)) {
         return false;
     }
     running->site.service = running->service;
+    running->public_options.tls = running->site.public_tls = running->tls.public_tls;
+    running->admin_options.tls = running->site.admin_tls = running->tls.admin_tls;
     if (!server_start(&running->public_options, &running->site, &running->public_server, err)) {
         return error_context(err, "[public]");
     }
@@ -176,6 +186,29 @@ static bool start(struct running *running, const struct config *config, struct e
         return error_context(err, "[admin]");
     }
     return true;
+}
+
+/* What can change while it serves. Nothing does unless all of it is good. */
+static void reload(struct running *running)
+{
+    struct error err;
+
+    if (listeners_tls_reload(&running->tls, running->config, wall_s(), &err)) {
+        log_event(LOG_LEVEL_NOTICE, "config.reloaded", "%s", "");
+    } else {
+        log_error(LOG_LEVEL_ERROR, "config.reload_failed", &err, "%s", "");
+    }
+}
+
+/* Returns the signal that ends it. */
+static int serve_until_signal(struct running *running, const sigset_t *signals)
+{
+    int signal_number = SIGHUP;
+
+    while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP) {
+        reload(running);
+    }
+    return signal_number;
 }
 
 /* The admin listener last: health is told while the public one drains. */
@@ -194,6 +227,7 @@ static void stop(struct running *running)
     server_stop(running->admin_server);
     server_stop(running->public_server);
     service_stop(running->service);
+    listeners_tls_clear(&running->tls);
 }
 
 static int serve(const struct config *config)
@@ -201,7 +235,6 @@ static int serve(const struct config *config)
     scoped(release_memory) struct running *running = xcalloc(1, sizeof(*running));
     const sigset_t signals = block_signals();
     struct error err = { .code = ERROR_NONE };
-    int signal_number = 0;
 
     if (!start(running, config, &err)) {
         log_error(LOG_LEVEL_ERROR, "server.not_started", &err, "%s", "");
@@ -212,11 +245,25 @@ static int serve(const struct config *config)
     printf("issuerd ready: public %s admin %s\n", server_address(running->public_server),
            server_address(running->admin_server));
     (void)fflush(stdout);
-    (void)sigwait(&signals, &signal_number);
+    const int signal_number = serve_until_signal(running, &signals);
     log_event(LOG_LEVEL_NOTICE, "server.stopping", "signal=%d", signal_number);
     drain(running);
     stop(running);
     log_event(LOG_LEVEL_NOTICE, "server.stopped", "%s", "");
+    return EX_OK;
+}
+
+static int check_files(const struct config *config, const char *path)
+{
+    struct config_problems problems = { .count = 0 };
+
+    listeners_tls_check(config, path, wall_s(), stdout, &problems);
+    if (problems.count > 0) {
+        config_print_problems(stderr, path, &problems);
+        config_problems_clear(&problems);
+        return EX_CONFIG;
+    }
+    printf("%s: good\n", path);
     return EX_OK;
 }
 
@@ -241,7 +288,7 @@ int main(int argc, char **argv)
     }
     int status = EX_OK;
     if (arguments.check) {
-        printf("%s: good\n", arguments.config);
+        status = check_files(config, arguments.config);
     } else {
         log_set_level(config->log_level);
         status = serve(config);

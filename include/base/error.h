@@ -22,6 +22,7 @@ enum error_code {
     ERROR_CODE_EXPIRED,       /* issued, not redeemed in time */
     ERROR_CODE_SPENT,         /* already traded for a token */
     ERROR_UNAUTHORIZED,       /* no client secret, or a wrong one */
+    ERROR_CLIENT_CERTIFICATE, /* none, or one that does not count, where one is asked for */
     ERROR_NOT_FOUND,          /* no such authorization request */
     ERROR_NO_ROUTE,           /* no such path */
     ERROR_METHOD_NOT_ALLOWED, /* a known path, another method */

@@ -23,4 +23,15 @@ MUST_CHECK bool secret_check_file(const char *path, struct error *err);
 /* The same for a PEM file of a private key, of at most SECRET_KEY_FILE_MAX bytes. */
 MUST_CHECK bool secret_check_key_file(const char *path, struct error *err);
 
+/* A private key's PEM. */
+struct secret_key_file {
+    char text[SECRET_KEY_FILE_MAX + 1];
+    size_t length;
+};
+
+/* The same checks, and reads it: a NUL follows the text. */
+MUST_CHECK bool secret_read_key_file(const char *path, struct secret_key_file *file_out,
+                                     struct error *err);
+
 void secret_clear(struct secret *secret);
+void secret_key_file_clear(struct secret_key_file *file);

@@ -9,6 +9,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "core/service.h"
+#include "http/tls.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +33,7 @@ struct server_options {
     const char *const *trusted_proxies; /* "ADDRESS" or "ADDRESS/BITS", 64 at most */
     size_t trusted_proxy_count;
     bool forwarded_by_rfc7239; /* they set Forwarded, else X-Forwarded-For */
+    struct tls *tls;           /* NULL: plain HTTP */
 };
 
 /* What endpoints need besides the service. Borrowed. */
@@ -41,7 +43,9 @@ struct site {
     int64_t jwks_max_age_s;
     struct digest client_secret;        /* SHA-256 of what x-client-secret must hold */
     const struct server *public_server; /* for its metrics; set before the admin server starts */
-    const char *display_name;           /* these four: "" if not configured */
+    struct tls *public_tls;             /* these two for the metrics; NULL: plain HTTP */
+    struct tls *admin_tls;
+    const char *display_name; /* these four: "" if not configured */
     const char *credential_endpoint;
     const char *schema_endpoint;
     const char *offering_endpoint;
@@ -52,7 +56,7 @@ struct site {
 MUST_CHECK bool server_start(const struct server_options *options, const struct site *site,
                              struct server **server_out, struct error *err);
 
-/* Where it listens, as a URL ("http://127.0.0.1:8080", "unix:/path"), with the real port. */
+/* Where it listens, as a URL ("https://127.0.0.1:8080", "unix:/path"), with the real port. */
 const char *server_address(const struct server *server);
 
 unsigned server_connections(const struct server *server);

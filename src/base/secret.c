@@ -80,7 +80,28 @@ bool secret_check_key_file(const char *path, struct error *err)
     return open_private(path, SECRET_KEY_FILE_MAX, &fd, err);
 }
 
+bool secret_read_key_file(const char *path, struct secret_key_file *file_out, struct error *err)
+{
+    scoped(release_fd) int fd = -1;
+
+    if (!open_private(path, SECRET_KEY_FILE_MAX, &fd, err)) {
+        return false;
+    }
+    const ssize_t got = read(fd, file_out->text, SECRET_KEY_FILE_MAX);
+    if (got < 0) {
+        return fail_errno(err, ERROR_CONFIG, "%s cannot be read", path);
+    }
+    file_out->length = (size_t)got;
+    file_out->text[file_out->length] = '\0';
+    return true;
+}
+
 void secret_clear(struct secret *secret)
 {
     OPENSSL_cleanse(secret, sizeof(*secret));
+}
+
+void secret_key_file_clear(struct secret_key_file *file)
+{
+    OPENSSL_cleanse(file, sizeof(*file));
 }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -48,7 +49,7 @@ static void cut(struct connection *connection, enum connection_stage stage, bool
     if (!connection_enter(connection, stage, CONNECTION_CUT)) {
         return;
     }
-    if (answer) {
+    if (answer && !connection->all->options.are_encrypted) {
         reply_send_timeout(connection->fd);
     }
     (void)shutdown(connection->fd, SHUT_RDWR);
@@ -60,6 +61,9 @@ static bool has_begun_head(struct connection *connection)
     const uint64_t received = bytes_received(connection);
     const unsigned requests = atomic_load(&connection->requests);
 
+    if (atomic_load(&connection->in_handshake)) {
+        return false;
+    }
     if (requests != connection->requests_before) {
         connection->requests_before = requests;
         connection->bytes_before = received;
@@ -209,6 +213,7 @@ struct connection *connections_add(struct connections *self, int fd, const struc
     connection->body = connection->body_inline;
     atomic_init(&connection->stage, CONNECTION_HEAD);
     atomic_init(&connection->since_ns, monotonic_ns());
+    atomic_init(&connection->in_handshake, self->options.are_encrypted);
     pthread_mutex_lock(&self->lock);
     connection->over_limit = !make_room(self, self->options.limit_per_address, address)
                           || !make_room(self, self->options.limit, NULL);
@@ -237,6 +242,21 @@ void connections_remove(struct connection *connection)
         free(connection->body);
     }
     free(connection);
+}
+
+/* The client may have sent its first request with the handshake's last bytes: it waits unread. */
+void connection_end_handshake(struct connection *connection)
+{
+    struct connections *self = connection->all;
+    int unread = 0;
+
+    pthread_mutex_lock(&self->lock);
+    const uint64_t received = bytes_received(connection);
+    if (ioctl(connection->fd, FIONREAD, &unread) == 0 && received >= (uint64_t)unread) {
+        connection->bytes_before = received - (uint64_t)unread;
+    }
+    atomic_store(&connection->in_handshake, false);
+    pthread_mutex_unlock(&self->lock);
 }
 
 unsigned connections_count(const struct connections *self)

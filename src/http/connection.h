@@ -38,6 +38,10 @@ struct connection {
     _Atomic enum connection_stage stage;
     _Atomic int64_t since_ns;  /* when the stage began; HEAD after the first: 0 until bytes came */
     _Atomic unsigned requests; /* answered so far */
+    _Atomic bool in_handshake; /* of TLS: no byte of a request can have come */
+
+    struct tls_credentials *credentials; /* NULL: plain HTTP */
+    bool peer_is_good;                   /* its certificate was looked at, if one is asked for */
 
     /* The request at hand; the connection's thread alone. */
     const struct route *route;
@@ -58,8 +62,9 @@ struct connection {
 struct connections_options {
     unsigned limit;
     unsigned limit_per_address;
-    int64_t head_timeout_s;
+    int64_t head_timeout_s; /* a TLS handshake included */
     int64_t body_timeout_s;
+    bool are_encrypted; /* TLS: who is too slow is cut without a word */
 };
 
 /* Starts the deadline thread. The caller owns *out. */
@@ -73,6 +78,9 @@ void connections_free(struct connections *connections);
 struct connection *connections_add(struct connections *connections, int fd,
                                    const struct in6_addr *address);
 void connections_remove(struct connection *connection);
+
+/* The connection's TLS handshake is over: what comes from now on is a request. Its own thread. */
+void connection_end_handshake(struct connection *connection);
 
 /* Moves to the stage, unless the deadline thread has cut the connection: then false. */
 bool connection_enter(struct connection *connection, enum connection_stage from,

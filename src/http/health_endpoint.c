@@ -30,6 +30,31 @@ bool readyz_endpoint(const struct site *site, const struct request *request, str
         && reply_status(reply, "{\"status\":\"ready\"}", err);
 }
 
+static void print_end(struct text *text, const char *listener, struct tls *tls)
+{
+    char line[120];
+
+    if (tls == NULL) {
+        return;
+    }
+    scoped(release_tls_credentials) struct tls_credentials *credentials = tls_current(tls);
+    (void)snprintf(line, sizeof(line),
+                   "issuerd_tls_certificate_expiry_seconds{listener=\"%s\"} %" PRId64 "\n",
+                   listener, tls_credentials_end_s(credentials));
+    text_add(text, line);
+}
+
+static void print_ends(struct text *text, const struct site *site)
+{
+    if (site->public_tls != NULL || site->admin_tls != NULL) {
+        metrics_print_head(text, "issuerd_tls_certificate_expiry_seconds", "gauge",
+                           "When the listener's certificate or one of its issuers' expires first,"
+                           " in Unix time.");
+        print_end(text, "public", site->public_tls);
+        print_end(text, "admin", site->admin_tls);
+    }
+}
+
 bool metrics_endpoint(const struct site *site, const struct request *request, struct reply *reply,
                       struct error *err)
 {
@@ -46,6 +71,7 @@ bool metrics_endpoint(const struct site *site, const struct request *request, st
     (void)snprintf(line, sizeof(line), "issuerd_rate_limited_total %" PRIu64 "\n",
                    server_rate_limited(site->public_server));
     text_add(&text, line);
+    print_ends(&text, site);
     if (!reply_set_text(reply, 200, &text, err)) {
         return false;
     }

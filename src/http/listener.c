@@ -12,7 +12,7 @@
 
 enum { BACKLOG = 1024 };
 
-static bool describe(const struct sockaddr *address, socklen_t length,
+static bool describe(const struct sockaddr *address, socklen_t length, const char *scheme,
                      char url_out[static ADDRESS_MAX])
 {
     char host[INET6_ADDRSTRLEN];
@@ -29,7 +29,8 @@ static bool describe(const struct sockaddr *address, socklen_t length,
         return false;
     }
     (void)snprintf(url_out, ADDRESS_MAX,
-                   address->sa_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s", host, port);
+                   address->sa_family == AF_INET6 ? "%s://[%s]:%s" : "%s://%s:%s", scheme, host,
+                   port);
     return true;
 }
 
@@ -60,13 +61,13 @@ static bool bind_and_listen(int fd, const struct sockaddr *address, socklen_t le
     return bound && listen(fd, BACKLOG) == 0;
 }
 
-bool listener_open(const struct sockaddr *address, socklen_t length, int *fd_out,
-                   char url_out[static ADDRESS_MAX], struct error *err)
+bool listener_open(const struct sockaddr *address, socklen_t length, const char *scheme,
+                   int *fd_out, char url_out[static ADDRESS_MAX], struct error *err)
 {
     struct sockaddr_storage bound;
     socklen_t bound_length = sizeof(bound);
 
-    if (!describe(address, length, url_out)) {
+    if (!describe(address, length, scheme, url_out)) {
         return fail(err, ERROR_CONFIG, "listen: an address that has no text");
     }
     if (address->sa_family == AF_UNIX) {
@@ -80,7 +81,7 @@ bool listener_open(const struct sockaddr *address, socklen_t length, int *fd_out
                  : fail_errno(err, ERROR_CONFIG, "listen on %s", url_out);
     }
     if (getsockname(fd, (struct sockaddr *)&bound, &bound_length) == 0) {
-        (void)describe((struct sockaddr *)&bound, bound_length, url_out);
+        (void)describe((struct sockaddr *)&bound, bound_length, scheme, url_out);
     }
     *fd_out = fd;
     fd = -1;

@@ -43,6 +43,8 @@ static struct appearance appearance_of(enum error_code code)
         return (struct appearance){ 405, 10008, "MethodNotAllowed", NULL, 0 };
     case ERROR_UNAUTHORIZED:
         return (struct appearance){ 401, 10009, "Unauthorized", NULL, 0 };
+    case ERROR_CLIENT_CERTIFICATE:
+        return (struct appearance){ 403, 10024, "Forbidden", NULL, 0 };
     case ERROR_CONFLICT:
         return (struct appearance){ 409, 10010, "Conflict", NULL, 0 };
     case ERROR_TIMEOUT:

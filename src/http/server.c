@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <gnutls/abstract.h>
 #include <microhttpd.h>
 
 #include "base/clock.h"
@@ -21,6 +22,7 @@
 #include "http/listener.h"
 #include "http/rate_limit.h"
 #include "http/routes.h"
+#include "http/tls_session.h"
 
 enum {
     POOL_SIZE = 48 * 1024, /* above HEAD_MAX, so that it is we who refuse a large head */
@@ -140,6 +142,26 @@ static bool has_body(struct MHD_Connection *connection)
     return length != NULL && strcmp(length, "0") != 0;
 }
 
+static gnutls_session_t session_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    return info != NULL ? info->tls_session : NULL;
+}
+
+/* libmicrohttpd asks for a certificate and takes any, or none. Refused in the handshake of TLS 1.3,
+ * a client has sent its request when the alert comes, and reads a reset; this way it reads why. */
+static bool check_peer(struct connection *state, struct MHD_Connection *connection,
+                       struct error *err)
+{
+    if (state->credentials != NULL && !state->peer_is_good) {
+        state->peer_is_good =
+            tls_session_check_peer(session_of(connection), state->credentials, err);
+        return state->peer_is_good;
+    }
+    return true;
+}
+
 /* What can be said before the body: libmicrohttpd takes an answer now or after the whole body. */
 static bool accept_head(const struct server *self, struct connection *state,
                         struct MHD_Connection *connection, const char *method, const char *path,
@@ -148,7 +170,7 @@ static bool accept_head(const struct server *self, struct connection *state,
     if (state->over_limit) {
         return fail(err, ERROR_OVERLOADED, "too many connections");
     }
-    return header_gate(connection, method, path, version, err)
+    return check_peer(state, connection, err) && header_gate(connection, method, path, version, err)
         && routes_find(self->options->role, method, path, &state->route, allow_out, err)
         && check_length(connection, state->route, err)
         && (state->route->body_limit == 0 || !has_body(connection) || check_type(connection, err));
@@ -373,6 +395,28 @@ static struct in6_addr peer_of(const struct sockaddr *address)
     return peer;
 }
 
+static int on_handshake(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
+                        const gnutls_datum_t *message)
+{
+    (void)type, (void)when, (void)message;
+    if (incoming) {
+        connection_end_handshake(gnutls_session_get_ptr(session));
+    }
+    return 0;
+}
+
+/* Before the handshake. Without a session, which does not happen, it fails: see no_certificate(). */
+static void begin_tls(struct connection *state, struct tls *tls, gnutls_session_t session)
+{
+    state->credentials = tls_current(tls);
+    if (session != NULL) {
+        tls_session_prepare(session, state->credentials);
+        gnutls_session_set_ptr(session, state);
+        gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_FINISHED, GNUTLS_HOOK_POST,
+                                           on_handshake);
+    }
+}
+
 static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
                           enum MHD_ConnectionNotificationCode what)
 {
@@ -380,7 +424,10 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 
     if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
         if (*socket_context != NULL) {
+            struct tls_credentials *credentials =
+                ((struct connection *)*socket_context)->credentials;
             connections_remove(*socket_context);
+            tls_credentials_release(credentials);
             *socket_context = NULL;
         }
         return;
@@ -390,7 +437,11 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     const union MHD_ConnectionInfo *address =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct in6_addr peer = peer_of(address != NULL ? address->client_addr : NULL);
-    *socket_context = connections_add(self->connections, fd->connect_fd, &peer);
+    struct connection *state = connections_add(self->connections, fd->connect_fd, &peer);
+    if (self->options->tls != NULL) {
+        begin_tls(state, self->options->tls, session_of(connection));
+    }
+    *socket_context = state;
 }
 
 /* The path stays as it was sent: what is compared is what is shown. */
@@ -407,10 +458,28 @@ static void on_log(void *context, const char *format, va_list args)
 
 /* ---- start and stop ---- */
 
+/* libmicrohttpd wants a certificate of its own; every session has credentials from begin_tls(). */
+static int no_certificate(gnutls_session_t session, const struct gnutls_cert_retr_st *asked,
+                          gnutls_pcert_st **certificates, unsigned *count,
+                          gnutls_ocsp_data_st **ocsp, unsigned *ocsp_count, gnutls_privkey_t *key,
+                          unsigned *flags)
+{
+    (void)session, (void)asked, (void)certificates, (void)count;
+    (void)ocsp, (void)ocsp_count, (void)key, (void)flags;
+    return -1;
+}
+
 static struct MHD_Daemon *start_daemon(struct server *self, int fd)
 {
+    const bool has_tls = self->options->tls != NULL;
     const unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION
-                         | MHD_USE_POLL | MHD_USE_ITC | MHD_USE_TURBO | MHD_USE_ERROR_LOG;
+                         | MHD_USE_POLL | MHD_USE_ITC | MHD_USE_TURBO | MHD_USE_ERROR_LOG
+                         | (has_tls ? MHD_USE_TLS : 0);
+    const struct MHD_OptionItem tls_options[] = {
+        { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(intptr_t)tls_priorities },
+        { MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)(intptr_t)no_certificate },
+        { MHD_OPTION_END, 0, NULL },
+    };
     const struct MHD_OptionItem options[] = {
         { MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_log, NULL },
         { MHD_OPTION_LISTEN_SOCKET, fd, NULL },
@@ -425,6 +494,7 @@ static struct MHD_Daemon *start_daemon(struct server *self, int fd)
         { MHD_OPTION_END, 0, NULL },
     };
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, self, MHD_OPTION_ARRAY, options,
+                            has_tls ? MHD_OPTION_ARRAY : MHD_OPTION_END, tls_options,
                             MHD_OPTION_END);
 }
 
@@ -454,13 +524,15 @@ bool server_start(const struct server_options *options, const struct site *site,
         .limit_per_address = options->connections_per_address,
         .head_timeout_s = options->head_timeout_s,
         .body_timeout_s = options->body_timeout_s,
+        .are_encrypted = options->tls != NULL,
     };
     int fd = -1;
 
     self->options = options;
     self->site = site;
     if (!set_limits(self, err)
-        || !listener_open(options->address, options->address_length, &fd, self->address, err)
+        || !listener_open(options->address, options->address_length,
+                          options->tls != NULL ? "https" : "http", &fd, self->address, err)
         || !connections_new(&limits, &self->connections, err)) {
         release_fd(&fd);
         rate_limit_free(self->rate_limit);

@@ -50,6 +50,7 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
             evidence "|" wallet "|" auditor "|^src/ctl/wallet_key[.][ch]$"
         guest["^cjson/|^cJSON[.]h"] = "/(jose|vc|http)/|^hsm/lint[.]c$|" evidence "|" wallet
         guest["^microhttpd"]        = "^src/http/"
+        guest["^gnutls/"]           = "^src/http/(server|tls)"
         guest["^sqlite3"]           = "^src/store/sqlite"
         guest["^libpq|^postgresql/"] = "^src/store/postgresql"
         guest["^libp11|^p11-kit|^pkcs11"] = "^hsm/pkcs11"

@@ -299,13 +299,33 @@ static const struct {
         "HTTPS://issuer.example" } },
     { "public",
       "listen",
-      { "127.0.0.1:0", "0.0.0.0:8080", "[::]:443", "[::1]:65535", "unix:/run/issuerd.sock",
-        "unix:@/a socket" },
-      { "", "8080", ":8080", "localhost:8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
-        "127.0.0.1:80a", "::1:8080", "[::1]", "[127.0.0.1]:80", "unix:relative",
-        "unix:", "127.0.0.1:8080 # here", "127.0.0.1:8081", "0.0.0.0:8081", "256.0.0.1:80",
+      { "127.0.0.1:0", "[::1]:65535", "unix:/run/issuerd.sock", "unix:@/a socket" },
+      { "",
+        "0.0.0.0:8080",
+        "[::]:443",
+        "192.0.2.1:0",
+        "8080",
+        ":8080",
+        "localhost:8080",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.1:80a",
+        "::1:8080",
+        "[::1]",
+        "[127.0.0.1]:80",
+        "unix:relative",
+        "unix:",
+        "127.0.0.1:8080 # here",
+        "127.0.0.1:8081",
+        "256.0.0.1:80",
         "unix:/23456789012345678901234567890123456789012345678901234567890123456789012345678901"
         "234567890123456789012345678" } },
+    { "public", "tls_certificate_file", { "" }, { "cert.pem", "@/cert.pem" } },
+    { "public", "tls_key_file", { "" }, { "key.pem", "@/key.pem" } },
+    { "admin", "tls_certificate_file", { "" }, { "cert.pem", "@/cert.pem" } },
+    { "admin", "tls_key_file", { "" }, { "key.pem", "@/key.pem" } },
+    { "admin", "tls_client_ca_file", { "" }, { "ca.pem", "@/ca.pem" } },
     { "admin",
       "listen",
       { "127.0.0.1:0", "127.8.8.8:9", "[::1]:8080", "unix:/run/admin.sock" },
@@ -657,6 +677,41 @@ static void test_development_allows_files_and_plain_http(void)
                         "[signer a]\nuri = file:@/key.pem\n"));
 }
 
+#define PUBLIC_TLS "tls_certificate_file = /c.pem\ntls_key_file = /k.pem\n"
+#define ADMIN_TLS "tls_certificate_file = /c.pem\ntls_key_file = /k.pem\n"
+#define WITHOUT_ADMIN                                                                              \
+    "[issuer]\nurl = https://issuer.example\n[store]\nurl = sqlite:@/issuerd.db\n"                 \
+    "[signer main]\nuri = " GOOD_URI "\n[admin]\nclient_secret_file = @/secret\n" /* 7, 8 */
+
+static void test_a_public_listener_for_others_needs_tls_or_a_proxy(void)
+{
+    CU_ASSERT_FALSE(load(COMPLETE "[public]\nlisten = 0.0.0.0:8080\n"));
+    CU_ASSERT_TRUE(has_problem(10, "public.listen", "trusted_proxy"));
+    CU_ASSERT_TRUE(load(COMPLETE "[public]\nlisten = 0.0.0.0:8080\ntrusted_proxy = 10.0.0.1\n"));
+    CU_ASSERT_FALSE(load(COMPLETE "[public]\nlisten = 0.0.0.0:8081\ntrusted_proxy = 10.0.0.1\n"));
+    CU_ASSERT_TRUE(has_problem(10, "public.listen", "the address of the admin listener too"));
+    CU_ASSERT_TRUE(load(COMPLETE "[public]\nlisten = 0.0.0.0:8080\n" PUBLIC_TLS));
+    CU_ASSERT_EQUAL(fixture.config->public_tls.line, 11);
+    CU_ASSERT_STRING_EQUAL(fixture.config->public_tls.key_file, "/k.pem");
+    CU_ASSERT_TRUE(load(WITHOUT_ADMIN "[public]\nlisten = [::1]:8080\n"));
+}
+
+static void test_an_admin_listener_for_others_needs_client_certificates(void)
+{
+    CU_ASSERT_FALSE(load(WITHOUT_ADMIN "listen = 0.0.0.0:8081\n"));
+    CU_ASSERT_TRUE(has_problem(9, "admin.listen", "tls_client_ca_file"));
+    CU_ASSERT_FALSE(load(WITHOUT_ADMIN "listen = 0.0.0.0:8081\n" ADMIN_TLS));
+    CU_ASSERT_TRUE(has_problem(9, "admin.listen", "tls_client_ca_file"));
+    CU_ASSERT_TRUE(
+        load(WITHOUT_ADMIN "listen = 0.0.0.0:8081\n" ADMIN_TLS "tls_client_ca_file = /ca.pem\n"));
+}
+
+static void test_a_unix_socket_has_no_tls(void)
+{
+    CU_ASSERT_FALSE(load(COMPLETE "[public]\nlisten = unix:@/a socket\n" PUBLIC_TLS));
+    CU_ASSERT_TRUE(has_problem(11, "public.tls_certificate_file", "Unix socket"));
+}
+
 static void test_all_problems_come_at_once_in_order_of_lines(void)
 {
     CU_ASSERT_FALSE(load("loose = 1\n"         /* 1 */
@@ -899,6 +954,11 @@ int main(void)
           test_an_issuer_with_a_plus_names_no_audit_key },
         { "a list is bounded", test_a_list_is_bounded },
         { "development allows files and plain http", test_development_allows_files_and_plain_http },
+        { "a public listener for others needs TLS or a proxy",
+          test_a_public_listener_for_others_needs_tls_or_a_proxy },
+        { "an admin listener for others needs client certificates",
+          test_an_admin_listener_for_others_needs_client_certificates },
+        { "a Unix socket has no TLS", test_a_unix_socket_has_no_tls },
         { "all problems come at once, in order of lines",
           test_all_problems_come_at_once_in_order_of_lines },
         { "a lost heading makes nothing missing", test_a_lost_heading_makes_nothing_missing },

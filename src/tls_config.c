@@ -1,0 +1,130 @@
+#include "tls_config.h"
+
+#include "base/log.h"
+
+enum { PUBLIC, ADMIN, LISTENERS };
+
+/* What the configuration says of a listener's TLS. */
+struct wanted {
+    const char *section;
+    struct tls_files files;
+    int line;
+};
+
+/* Of each listener; NULL: plain HTTP. Clears itself. */
+struct loaded {
+    struct tls_credentials *credentials[LISTENERS];
+};
+
+static void loaded_clear(struct loaded *loaded)
+{
+    for (size_t i = 0; i < LISTENERS; i++) {
+        tls_credentials_release(loaded->credentials[i]);
+    }
+}
+
+static struct wanted wanted_of(const struct config *config, size_t listener)
+{
+    const bool is_public = listener == PUBLIC;
+    const struct config_tls *tls = is_public ? &config->public_tls : &config->admin_tls;
+
+    return (struct wanted){
+        .section = is_public ? "[public]" : "[admin]",
+        .files.certificate = tls->certificate_file,
+        .files.key = tls->key_file,
+        .files.client_ca = is_public ? "" : config->admin_client_ca_file,
+        .line = tls->line,
+    };
+}
+
+static bool load(const struct wanted *wanted, int64_t now_s, struct tls_credentials **out,
+                 struct error *err)
+{
+    return wanted->files.certificate[0] == '\0'
+        || tls_credentials_load(&wanted->files, now_s, out, err);
+}
+
+static size_t advise(const struct tls_credentials *credentials, int64_t now_s,
+                     struct tls_advice advice_out[static TLS_ADVICE_MAX])
+{
+    return credentials != NULL ? tls_credentials_advise(credentials, now_s, advice_out) : 0;
+}
+
+static bool load_all(const struct config *config, int64_t now_s, struct loaded *loaded,
+                     struct error *err)
+{
+    for (size_t i = 0; i < LISTENERS; i++) {
+        struct tls_advice advice[TLS_ADVICE_MAX];
+        const struct wanted wanted = wanted_of(config, i);
+        if (!load(&wanted, now_s, &loaded->credentials[i], err)) {
+            return error_context(err, "%s", wanted.section);
+        }
+        const size_t count = advise(loaded->credentials[i], now_s, advice);
+        for (size_t j = 0; j < count; j++) {
+            log_event(LOG_LEVEL_WARNING, "tls.advice", "listener='%s' text='%s'", wanted.section,
+                      advice[j].text);
+        }
+    }
+    return true;
+}
+
+static struct tls *place(struct tls_credentials *credentials)
+{
+    return credentials != NULL ? tls_new(credentials) : NULL;
+}
+
+bool listeners_tls_open(const struct config *config, int64_t now_s, struct listeners_tls *tls_out,
+                        struct error *err)
+{
+    scoped(loaded_clear) struct loaded loaded = { .credentials = { NULL } };
+
+    if (!load_all(config, now_s, &loaded, err)) {
+        return false;
+    }
+    tls_out->public_tls = place(take(loaded.credentials[PUBLIC]));
+    tls_out->admin_tls = place(take(loaded.credentials[ADMIN]));
+    return true;
+}
+
+bool listeners_tls_reload(struct listeners_tls *self, const struct config *config, int64_t now_s,
+                          struct error *err)
+{
+    scoped(loaded_clear) struct loaded loaded = { .credentials = { NULL } };
+
+    if (!load_all(config, now_s, &loaded, err)) {
+        return false;
+    }
+    if (self->public_tls != NULL) {
+        tls_renew(self->public_tls, take(loaded.credentials[PUBLIC]));
+    }
+    if (self->admin_tls != NULL) {
+        tls_renew(self->admin_tls, take(loaded.credentials[ADMIN]));
+    }
+    return true;
+}
+
+void listeners_tls_clear(struct listeners_tls *self)
+{
+    tls_free(self->public_tls);
+    tls_free(self->admin_tls);
+}
+
+void listeners_tls_check(const struct config *config, const char *path, int64_t now_s, FILE *out,
+                         struct config_problems *problems)
+{
+    scoped(loaded_clear) struct loaded loaded = { .credentials = { NULL } };
+    struct error err;
+
+    for (size_t i = 0; i < LISTENERS; i++) {
+        struct tls_advice advice[TLS_ADVICE_MAX];
+        const struct wanted wanted = wanted_of(config, i);
+        if (!load(&wanted, now_s, &loaded.credentials[i], &err)) {
+            config_problems_add(problems, wanted.line, wanted.section, "%s", error_line(&err).text);
+        }
+        const size_t count = advise(loaded.credentials[i], now_s, advice);
+        for (size_t j = 0; j < count; j++) {
+            (void)fprintf(out, "%s:%d: %s: warning: %s\n", path, wanted.line, wanted.section,
+                          advice[j].text);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+/*
+ * The TLS of both listeners, from the configuration's files to the places where servers look.
+ * A file is read when the server starts, when it is told to reload, and by --check-config; whoever
+ * else reads the configuration does without: an expired certificate must not stop issuerctl.
+ */
+#pragma once
+
+#include "config.h"
+#include "http/tls.h"
+
+struct listeners_tls {
+    struct tls *public_tls; /* NULL: plain HTTP */
+    struct tls *admin_tls;
+};
+
+/* Reads the files. On true the caller owns what is in *tls_out (listeners_tls_clear). Fails with
+ * CONFIG. Logs what an operator should look after (tls.advice), as does the reload. */
+MUST_CHECK bool listeners_tls_open(const struct config *config, int64_t now_s,
+                                   struct listeners_tls *tls_out, struct error *err);
+
+/* Reads the files again. On false nothing has changed. */
+MUST_CHECK bool listeners_tls_reload(struct listeners_tls *tls, const struct config *config,
+                                     int64_t now_s, struct error *err);
+
+/* After the servers have ended. */
+void listeners_tls_clear(struct listeners_tls *tls);
+
+/* Reads the files and adds what is wrong with them to the problems; what should be looked after is
+ * printed to `out`, as "FILE:LINE: [SECTION]: warning: ...". */
+void listeners_tls_check(const struct config *config, const char *path, int64_t now_s, FILE *out,
+                         struct config_problems *problems);
