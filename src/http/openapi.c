@@ -26,12 +26,19 @@ struct status {
 };
 
 static const struct status statuses[] = {
-    { 304, "NotModified" },         { 400, "BadRequest" },
-    { 401, "Unauthorized" },        { 404, "NotFound" },
-    { 408, "RequestTimeout" },      { 409, "Conflict" },
-    { 413, "PayloadTooLarge" },     { 415, "UnsupportedMediaType" },
-    { 429, "TooManyRequests" },     { 431, "RequestHeaderFieldsTooLarge" },
-    { 500, "InternalServerError" }, { 503, "ServiceUnavailable" },
+    { 304, "NotModified" },
+    { 400, "BadRequest" },
+    { 401, "Unauthorized" },
+    { 403, "Forbidden" },
+    { 404, "NotFound" },
+    { 408, "RequestTimeout" },
+    { 409, "Conflict" },
+    { 413, "PayloadTooLarge" },
+    { 415, "UnsupportedMediaType" },
+    { 429, "TooManyRequests" },
+    { 431, "RequestHeaderFieldsTooLarge" },
+    { 500, "InternalServerError" },
+    { 503, "ServiceUnavailable" },
 };
 
 static bool names_error(const struct route *route, int status)
@@ -52,6 +59,8 @@ static bool may_answer(const struct route *route, int status)
         return route->is_cached;
     case 401:
         return route->needs_secret;
+    case 403: /* the client's certificate */
+        return (route->roles & 1U << SERVER_ADMIN) != 0;
     case 415:
         return route->body_limit > 0;
     case 429:

@@ -35,7 +35,7 @@ url = sqlite:{dir}/issuerd.db
 uri = file:{dir}/key.pem
 """
 NO_ROUTE = 10007
-BEFORE_ROUTES = {400, 408, 431, 503}  # head and connection are judged before path and method
+BEFORE_ROUTES = {400, 403, 408, 431, 503}  # head and connection are judged before path and method
 WITHOUT_BODY = {304}
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 FORMATS = jsonschema.FormatChecker()

@@ -11,14 +11,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/ssl.h>
+
 #include "base/clock.h"
 #include "base/memory.h"
 #include "support/answers.h"
 
-enum { RECEIVED_MAX = 1024 * 1024 };
+enum { RECEIVED_MAX = 1024 * 1024, PORTS = 65536 };
+
+static struct {
+    _Atomic bool has_tls[PORTS];
+    const char *certificate;
+    const char *key;
+} tls;
 
 struct http_client {
-    int fd; /* -1: closed */
+    int fd;   /* -1: closed */
+    SSL *ssl; /* NULL: plain */
+    char server_name[64];
     int port;
     struct http_reply reply;
     char *head; /* the reply's texts */
@@ -47,17 +57,77 @@ static bool connect_to(int fd, int port)
     return connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
 }
 
-struct http_client *http_connect_from(const char *source, int port)
+void http_note_tls(int port, bool has_tls)
+{
+    tls.has_tls[port] = has_tls;
+}
+
+void http_show_certificate(const char *certificate, const char *key)
+{
+    tls.certificate = certificate;
+    tls.key = key;
+}
+
+/* Whatever a client may show: level 0 lets weak keys pass. */
+static bool show_certificate(SSL *ssl)
+{
+    SSL_set_security_level(ssl, 0);
+    return tls.certificate == NULL
+        || (SSL_use_certificate_file(ssl, tls.certificate, SSL_FILETYPE_PEM) == 1
+            && SSL_use_PrivateKey_file(ssl, tls.key, SSL_FILETYPE_PEM) == 1);
+}
+
+static void note_server_name(struct http_client *self)
+{
+    const X509 *certificate = SSL_get0_peer_certificate(self->ssl);
+    (void)X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName,
+                                    self->server_name, sizeof(self->server_name));
+}
+
+static bool begin_tls(struct http_client *self)
+{
+    const struct timeval limit = { .tv_sec = HTTP_DEADLINE_S };
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+
+    (void)setsockopt(self->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    self->ssl = SSL_new(context);
+    SSL_CTX_free(context);
+    if (!show_certificate(self->ssl) || SSL_set_fd(self->ssl, self->fd) != 1
+        || SSL_connect(self->ssl) != 1) {
+        return false;
+    }
+    note_server_name(self);
+    return true;
+}
+
+const char *http_server_name(const struct http_client *self)
+{
+    return self->server_name;
+}
+
+static struct http_client *connect_from(const char *source, int port, bool has_tls)
 {
     struct http_client *self = xcalloc(1, sizeof(*self));
 
     self->port = port;
     self->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (self->fd >= 0 && (!bind_source(self->fd, source) || !connect_to(self->fd, port))) {
+    if (self->fd >= 0
+        && (!bind_source(self->fd, source) || !connect_to(self->fd, port)
+            || (has_tls && !begin_tls(self)))) {
         release_fd(&self->fd);
         self->fd = -1;
     }
     return self;
+}
+
+struct http_client *http_connect_from(const char *source, int port)
+{
+    return connect_from(source, port, tls.has_tls[port]);
+}
+
+struct http_client *http_connect_plain(int port)
+{
+    return connect_from("127.0.0.1", port, false);
 }
 
 struct http_client *http_connect(int port)
@@ -69,6 +139,10 @@ void http_close(struct http_client *self)
 {
     if (self == NULL) {
         return;
+    }
+    if (self->ssl != NULL) {
+        (void)SSL_shutdown(self->ssl);
+        SSL_free(self->ssl);
     }
     release_fd(&self->fd);
     free(self->head);
@@ -91,19 +165,31 @@ bool http_is_connected(const struct http_client *self)
 
 /* ---- bytes ---- */
 
+static ssize_t send_some(struct http_client *self, const void *bytes, size_t length)
+{
+    return self->ssl != NULL ? SSL_write(self->ssl, bytes, (int)length)
+                             : send(self->fd, bytes, length, MSG_NOSIGNAL);
+}
+
+static ssize_t receive_some(struct http_client *self, void *bytes, size_t size)
+{
+    return self->ssl != NULL ? SSL_read(self->ssl, bytes, (int)size)
+                             : recv(self->fd, bytes, size, 0);
+}
+
 bool http_send(struct http_client *self, const void *bytes, size_t length)
 {
     const char *at = bytes;
 
-    while (length > 0) {
-        const ssize_t sent = send(self->fd, at, length, MSG_NOSIGNAL);
+    while (length > 0 && self->fd >= 0) {
+        const ssize_t sent = send_some(self, at, length);
         if (sent <= 0) {
             return false;
         }
         at += sent;
         length -= (size_t)sent;
     }
-    return true;
+    return self->fd >= 0;
 }
 
 bool http_send_text(struct http_client *self, const char *text)
@@ -116,6 +202,9 @@ static bool wait_readable(const struct http_client *self, int64_t deadline_ns)
 {
     struct pollfd readable = { .fd = self->fd, .events = POLLIN };
     const int64_t left_ms = (deadline_ns - monotonic_ns() + NS_PER_MS - 1) / NS_PER_MS;
+    if (self->ssl != NULL && SSL_pending(self->ssl) > 0) {
+        return true;
+    }
     return self->fd >= 0 && left_ms > 0 && poll(&readable, 1, (int)left_ms) > 0;
 }
 
@@ -131,7 +220,7 @@ static bool receive_more(struct http_client *self, int64_t deadline_ns)
         return false;
     }
     const ssize_t count =
-        recv(self->fd, self->received + self->length, self->size - self->length, 0);
+        receive_some(self, self->received + self->length, self->size - self->length);
     if (count <= 0) {
         return false;
     }
@@ -259,7 +348,7 @@ bool http_is_closed_by_server(struct http_client *self)
     char byte;
     return self->fd >= 0 && self->length == 0
         && wait_readable(self, monotonic_ns() + HTTP_DEADLINE_S * NS_PER_S)
-        && recv(self->fd, &byte, 1, MSG_DONTWAIT) <= 0;
+        && receive_some(self, &byte, 1) <= 0;
 }
 
 bool http_ends(struct http_client *self)

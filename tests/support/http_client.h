@@ -5,7 +5,9 @@
  *
  * A client owns its last reply. What does not arrive within HTTP_DEADLINE_S is a reply of status 0.
  *
- * Threads: one client, one thread.
+ * Over TLS the server's certificate is taken as it comes: http_server_name() tells which it was.
+ *
+ * Threads: one client, one thread. What is told of TLS holds for all of them.
  */
 #pragma once
 
@@ -28,6 +30,19 @@ struct http_client *http_connect(int port);
 
 /* The same from another loopback address ("127.0.0.2"). */
 struct http_client *http_connect_from(const char *source, int port);
+
+/* From now on connections to the port are TLS, or they are not: as the server says. */
+void http_note_tls(int port, bool has_tls);
+
+/* What TLS connections show from now on when they are asked for a certificate: the paths of its PEM and
+ * of its key's. NULL, NULL: nothing. Borrowed. */
+void http_show_certificate(const char *certificate, const char *key);
+
+/* The same as http_connect(), without TLS whatever the port. */
+struct http_client *http_connect_plain(int port);
+
+/* The common name of the certificate that the server has shown; "" without TLS. */
+const char *http_server_name(const struct http_client *client);
 
 /* NULL is fine. */
 void http_close(struct http_client *client);

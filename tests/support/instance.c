@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "support/answers.h"
+#include "support/http_client.h"
 #include "support/uri.h"
 
 enum { PATH_LENGTH = 512, SETTINGS_MAX = 64, START_DEADLINE_S = 60 };
@@ -252,6 +253,23 @@ struct instance *instance_new(const char *const *settings)
 
 /* ---- start ---- */
 
+/* "issuerd ready: public https://127.0.0.1:1 admin http://127.0.0.1:2". */
+static bool take_ports(struct instance *self, const char *line)
+{
+    char public[8];
+    char admin[8];
+
+    if (sscanf(line, "issuerd ready: public %7[a-z]://127.0.0.1:%d admin %7[a-z]://127.0.0.1:%d",
+               public, &self->public_port, admin, &self->admin_port)
+        != 4) {
+        return false;
+    }
+    http_note_tls(self->public_port, strcmp(public, "https") == 0);
+    http_note_tls(self->admin_port, strcmp(admin, "https") == 0);
+    answers_note_server(self->public_port, self->admin_port);
+    return true;
+}
+
 /* In the child, between fork and exec. */
 _Noreturn static void become_issuerd(const struct instance *self, const char *program, int output)
 {
@@ -324,11 +342,7 @@ bool instance_start(struct instance *self)
     (void)close(output[1]);
     self->output_fd = output[0];
     const int64_t deadline_ns = monotonic_ns() + START_DEADLINE_S * NS_PER_S;
-    if (read_line(self->output_fd, line, sizeof(line), deadline_ns)
-        && sscanf(line, "issuerd ready: public http://127.0.0.1:%d admin http://127.0.0.1:%d",
-                  &self->public_port, &self->admin_port)
-               == 2) {
-        answers_note_server(self->public_port, self->admin_port);
+    if (read_line(self->output_fd, line, sizeof(line), deadline_ns) && take_ports(self, line)) {
         return true;
     }
     show_log(self);

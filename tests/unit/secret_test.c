@@ -185,6 +185,28 @@ static void test_a_cleared_secret_is_gone(void)
     CU_ASSERT_EQUAL(fixture.secret.length, 0);
 }
 
+static void test_a_key_file_is_read_whole_under_the_same_rules(void)
+{
+    struct secret_key_file file;
+    static char longest[SECRET_KEY_FILE_MAX + 1];
+
+    write_file("-----BEGIN\n", 11, 0600);
+    CU_ASSERT_TRUE(secret_read_key_file(fixture.path, &file, &fixture.err));
+    CU_ASSERT_STRING_EQUAL(file.text, "-----BEGIN\n");
+    CU_ASSERT_EQUAL(file.length, 11);
+    secret_key_file_clear(&file);
+    CU_ASSERT_EQUAL(file.text[0], '\0');
+    CU_ASSERT_EQUAL(chmod(fixture.path, 0640), 0);
+    CU_ASSERT_FALSE(secret_read_key_file(fixture.path, &file, &fixture.err));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fixture.err.message, "chmod 600"));
+    memset(longest, 'x', sizeof(longest));
+    write_file(longest, SECRET_KEY_FILE_MAX, 0600);
+    CU_ASSERT_TRUE(secret_read_key_file(fixture.path, &file, &fixture.err));
+    CU_ASSERT_EQUAL(file.length, SECRET_KEY_FILE_MAX);
+    write_file(longest, SECRET_KEY_FILE_MAX + 1, 0600);
+    CU_ASSERT_FALSE(secret_read_key_file(fixture.path, &file, &fixture.err));
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -203,6 +225,8 @@ int main(void)
         { "a device is refused", test_a_device_is_refused },
         { "a symbolic link is judged by what it leads to",
           test_a_symbolic_link_is_judged_by_what_it_leads_to },
+        { "a key file is read whole, under the same rules",
+          test_a_key_file_is_read_whole_under_the_same_rules },
         { "a cleared secret is gone", test_a_cleared_secret_is_gone },
         CU_TEST_INFO_NULL,
     };
