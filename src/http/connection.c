@@ -259,6 +259,21 @@ void connection_end_handshake(struct connection *connection)
     pthread_mutex_unlock(&self->lock);
 }
 
+bool connections_cut_handshakes(struct connections *self)
+{
+    bool any = false;
+
+    pthread_mutex_lock(&self->lock);
+    for (struct connection *at = self->first; at != NULL; at = at->next) {
+        if (atomic_load(&at->in_handshake)) {
+            cut(at, CONNECTION_HEAD, false);
+            any = true;
+        }
+    }
+    pthread_mutex_unlock(&self->lock);
+    return any;
+}
+
 unsigned connections_count(const struct connections *self)
 {
     return atomic_load(&self->count);

@@ -86,6 +86,9 @@ void connection_end_handshake(struct connection *connection);
 bool connection_enter(struct connection *connection, enum connection_stage from,
                       enum connection_stage to);
 
+/* Cuts those whose TLS handshake is under way. True if there are any left, cut or not. */
+bool connections_cut_handshakes(struct connections *connections);
+
 unsigned connections_count(const struct connections *connections);
 
 /* From now on connections are closed when they await a request. True once none is in the middle of

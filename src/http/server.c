@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <gnutls/abstract.h>
@@ -25,6 +26,7 @@
 #include "http/tls_session.h"
 
 enum {
+    HANDSHAKES_END_S = 5,
     POOL_SIZE = 48 * 1024, /* above HEAD_MAX, so that it is we who refuse a large head */
 #ifdef SANITIZED
     STACK_SIZE = 2 * 1024 * 1024,
@@ -41,6 +43,8 @@ struct server {
     struct rate_limit *rate_limit; /* NULL: none */
     struct trusted_proxies proxies;
     _Atomic uint64_t rate_limited;
+    _Atomic bool is_closing;  /* who comes is not taken any more */
+    _Atomic bool is_entering; /* somebody was taken and is not in the list yet */
     char address[ADDRESS_MAX];
 };
 
@@ -442,6 +446,21 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
         begin_tls(state, self->options->tls, session_of(connection));
     }
     *socket_context = state;
+    atomic_store(&self->is_entering, false);
+}
+
+/* libmicrohttpd's one accepting thread; on_connection() follows in it. */
+static enum MHD_Result on_accept(void *context, const struct sockaddr *address, socklen_t length)
+{
+    struct server *self = context;
+    (void)address, (void)length;
+
+    atomic_store(&self->is_entering, true);
+    if (atomic_load(&self->is_closing)) {
+        atomic_store(&self->is_entering, false);
+        return MHD_NO;
+    }
+    return MHD_YES;
 }
 
 /* The path stays as it was sent: what is compared is what is shown. */
@@ -493,7 +512,7 @@ static struct MHD_Daemon *start_daemon(struct server *self, int fd)
         { MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)keep_escapes, NULL },
         { MHD_OPTION_END, 0, NULL },
     };
-    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, self, MHD_OPTION_ARRAY, options,
+    return MHD_start_daemon(flags, 0, on_accept, self, on_request, self, MHD_OPTION_ARRAY, options,
                             has_tls ? MHD_OPTION_ARRAY : MHD_OPTION_END, tls_options,
                             MHD_OPTION_END);
 }
@@ -574,12 +593,27 @@ bool server_drain(struct server *self, int64_t deadline_ns)
     return connections_drain(self->connections, deadline_ns);
 }
 
+/* libmicrohttpd 0.9.75, stopped while a TLS handshake is under way, turns in circles for ever: the
+ * connection's thread ends, and the connection stays in the list that is to become empty. */
+static void end_handshakes(struct server *self)
+{
+    const int64_t deadline_ns = monotonic_ns() + HANDSHAKES_END_S * NS_PER_S;
+    const struct timespec pause = timespec_from_ns(2 * NS_PER_MS);
+
+    atomic_store(&self->is_closing, true);
+    while ((atomic_load(&self->is_entering) || connections_cut_handshakes(self->connections))
+           && monotonic_ns() < deadline_ns) {
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 void server_stop(struct server *self)
 {
     if (self == NULL) {
         return;
     }
     if (self->daemon != NULL) {
+        end_handshakes(self);
         MHD_stop_daemon(self->daemon);
     }
     connections_free(self->connections);

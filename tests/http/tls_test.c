@@ -683,6 +683,20 @@ static void test_connections_at_rest_do_not_delay_the_end(void)
     CU_ASSERT_TRUE(http_is_closed_by_server(silent));
 }
 
+/* libmicrohttpd would turn in circles if it were stopped with any of them under way. */
+static void test_handshakes_under_way_do_not_delay_the_end(void)
+{
+    for (int round = 0; round < 5; round++) {
+        CU_ASSERT_TRUE_FATAL(start_with("ecdsa"));
+        const int port = instance_public_port(fixture.instance);
+        for (int i = 0; i < 10; i++) {
+            struct http_client *client = keep(http_connect_plain(port));
+            CU_ASSERT_TRUE(i % 2 == 0 || http_send(client, HELLO_BEGIN, sizeof(HELLO_BEGIN) - 1));
+        }
+        CU_ASSERT_EQUAL(instance_stop(fixture.instance, 10 * HEALTH_SLACK), 0);
+    }
+}
+
 /* ---- what is no TLS ---- */
 
 static void test_broken_records_harm_nobody(void)
@@ -825,6 +839,8 @@ int main(void)
         { "over the limit is answered 503 in TLS", test_over_the_limit_is_answered_503_in_tls },
         { "connections at rest do not delay the end",
           test_connections_at_rest_do_not_delay_the_end },
+        { "handshakes under way do not delay the end",
+          test_handshakes_under_way_do_not_delay_the_end },
         { "broken records harm nobody", test_broken_records_harm_nobody },
         { "a client that goes in the middle harms nobody",
           test_a_client_that_goes_in_the_middle_harms_nobody },
