@@ -620,6 +620,19 @@ static void test_a_handshake_that_hangs_is_cut_at_the_deadline(void)
     CU_ASSERT_TRUE(api_serves(fixture.instance));
 }
 
+static void test_a_later_head_that_hangs_is_cut_at_the_deadline(void)
+{
+    instance_set(fixture.instance, "public.head_timeout_s=2");
+    CU_ASSERT_TRUE_FATAL(start_with("ecdsa"));
+    struct http_client *client = connect_public();
+
+    CU_ASSERT_EQUAL(http_get(client, JWKS_PATH)->status, 200);
+    wait_ms(500); /* for the server to see that nothing has come */
+    const int64_t begun_ns = monotonic_ns();
+    CU_ASSERT_TRUE(http_send_text(client, half_head));
+    CU_ASSERT_TRUE(is_cut_in_time(client, begun_ns, 2));
+}
+
 static void test_a_handshake_in_drips_is_cut_at_the_deadline(void)
 {
     instance_set(fixture.instance, "public.head_timeout_s=2");
@@ -833,6 +846,8 @@ int main(void)
           test_the_metric_tells_when_the_certificate_expires },
         { "a handshake that hangs is cut at the deadline",
           test_a_handshake_that_hangs_is_cut_at_the_deadline },
+        { "a later head that hangs is cut at the deadline",
+          test_a_later_head_that_hangs_is_cut_at_the_deadline },
         { "a handshake in drips is cut at the deadline",
           test_a_handshake_in_drips_is_cut_at_the_deadline },
         { "who only shakes hands gives way", test_who_only_shakes_hands_gives_way },

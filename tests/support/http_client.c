@@ -343,12 +343,22 @@ const struct http_reply *http_get(struct http_client *self, const char *target)
 
 /* ---- the end ---- */
 
+/* What a server sends in clear where TLS is due is no end, whatever OpenSSL makes of it. */
+static bool has_plain_bytes(const struct http_client *self)
+{
+    enum { CHANGE_CIPHER_SPEC = 20, APPLICATION_DATA = 23 }; /* RFC 8446 5.1 */
+    unsigned char type = CHANGE_CIPHER_SPEC;
+
+    return self->ssl != NULL && recv(self->fd, &type, 1, MSG_PEEK | MSG_DONTWAIT) == 1
+        && (type < CHANGE_CIPHER_SPEC || type > APPLICATION_DATA);
+}
+
 bool http_is_closed_by_server(struct http_client *self)
 {
     char byte;
     return self->fd >= 0 && self->length == 0
         && wait_readable(self, monotonic_ns() + HTTP_DEADLINE_S * NS_PER_S)
-        && receive_some(self, &byte, 1) <= 0;
+        && !has_plain_bytes(self) && receive_some(self, &byte, 1) <= 0;
 }
 
 bool http_ends(struct http_client *self)
