@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
+#include "activation.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -109,7 +110,8 @@ static sigset_t block_signals(void)
     return signals;
 }
 
-static struct server_options server_options_from(const struct config *config, enum server_role role)
+static struct server_options server_options_from(const struct config *config, enum server_role role,
+                                                 int passed_fd)
 {
     const bool is_public = role == SERVER_PUBLIC;
     const struct config_address *address =
@@ -119,6 +121,7 @@ static struct server_options server_options_from(const struct config *config, en
         .role = role,
         .address = (const struct sockaddr *)&address->socket,
         .address_length = address->length,
+        .passed_fd = passed_fd,
         .connections = (unsigned)config->connections,
         .connections_per_address =
             is_public ? (unsigned)config->connections_per_address : (unsigned)config->connections,
@@ -164,11 +167,12 @@ struct running {
     struct server *admin_server;
 };
 
-static bool start(struct running *running, const struct config *config, struct error *err)
+static bool start(struct running *running, const struct config *config,
+                  const struct activation *passed, struct error *err)
 {
     running->config = config;
-    running->public_options = server_options_from(config, SERVER_PUBLIC);
-    running->admin_options = server_options_from(config, SERVER_ADMIN);
+    running->public_options = server_options_from(config, SERVER_PUBLIC, passed->public_fd);
+    running->admin_options = server_options_from(config, SERVER_ADMIN, passed->admin_fd);
     if (!listeners_tls_open(config, wall_s(), &running->tls, err)
         || !site_fill(&running->site, config, err)
         || !service_config_fill(&running->service_config, config, err)
@@ -216,6 +220,8 @@ static void drain(struct running *running)
 {
     const int64_t deadline_ns = monotonic_ns() + DRAIN_S * NS_PER_S;
 
+    server_begin_drain(running->public_server);
+    server_begin_drain(running->admin_server);
     if (!server_drain(running->public_server, deadline_ns)
         || !server_drain(running->admin_server, deadline_ns)) {
         log_event(LOG_LEVEL_WARNING, "server.drain_incomplete", "seconds=%d", DRAIN_S);
@@ -234,9 +240,10 @@ static int serve(const struct config *config)
 {
     scoped(release_memory) struct running *running = xcalloc(1, sizeof(*running));
     const sigset_t signals = block_signals();
+    struct activation passed;
     struct error err = { .code = ERROR_NONE };
 
-    if (!start(running, config, &err)) {
+    if (!activation_take(&passed, &err) || !start(running, config, &passed, &err)) {
         log_error(LOG_LEVEL_ERROR, "server.not_started", &err, "%s", "");
         stop(running);
         return err.code == ERROR_INTERNAL || err.code == ERROR_STORE_UNAVAILABLE ? EX_SOFTWARE

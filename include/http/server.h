@@ -23,7 +23,8 @@ struct server_options {
     enum server_role role;
     const struct sockaddr *address; /* where to listen; port 0: any */
     socklen_t address_length;
-    unsigned connections;             /* at once; over it 503 */
+    int passed_fd;        /* listens there already, and is the server's from now on; -1: none */
+    unsigned connections; /* at once; over it 503 */
     unsigned connections_per_address; /* likewise */
     int64_t head_timeout_s;           /* for a whole request head */
     int64_t body_timeout_s;           /* for a whole body */
@@ -64,8 +65,14 @@ unsigned server_connections(const struct server *server);
 /* Requests that were answered 429. */
 uint64_t server_rate_limited(const struct server *server);
 
-/* Stops accepting at once; answers what is in flight, each with Connection: close. True when all
- * of it was answered before `deadline_ns` (monotonic). */
+/* From now on each answer has Connection: close, so that no client counts on a connection. It is
+ * served as before. */
+void server_begin_drain(struct server *server);
+
+/* Goes on so until every connection that rested has been told, a second at most; then stops accepting,
+ * and answers what is in flight. True when all of it was answered before `deadline_ns` (monotonic).
+ * Who connects after that is refused, unless the socket was passed: then they wait in its queue, for
+ * whoever has it next. */
 bool server_drain(struct server *server, int64_t deadline_ns);
 
 /* Ends every connection, frees. */

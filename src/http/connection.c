@@ -16,6 +16,8 @@ enum {
     TICK_MS = 200,
     OVER_LIMIT_HEAD_S = 1, /* a spare place is not kept by who sends nothing */
     REST_GRACE_S = 1,      /* a new connection has this long before it has to give way */
+    DRAIN_GRACE_S = 1,     /* a connection that rests has this long for one more request */
+    DRAIN_PAUSE_MS = 10,
 };
 
 struct connections {
@@ -24,7 +26,7 @@ struct connections {
     pthread_cond_t stop_due;
     pthread_t thread;
     bool stopping;
-    _Atomic bool draining;
+    _Atomic int64_t draining_ns; /* since when; 0: it does not drain */
     _Atomic unsigned count;
     struct connection *first;
 };
@@ -71,6 +73,19 @@ static bool has_begun_head(struct connection *connection)
     return received > connection->bytes_before;
 }
 
+/* RFC 9112 9.6: who has a connection may send on it at any moment, and would see it reset. One that
+ * rests when the drain begins has a while in which the next answer tells its end instead; one that
+ * came later, the same from its accept; a TLS handshake has its own deadline. */
+static bool has_rested_enough(const struct connections *self, const struct connection *connection,
+                              int64_t now_ns)
+{
+    const int64_t draining_ns = atomic_load(&self->draining_ns);
+    const int64_t since_ns =
+        connection->opened_ns > draining_ns ? connection->opened_ns : draining_ns;
+
+    return draining_ns != 0 && now_ns - since_ns > DRAIN_GRACE_S * NS_PER_S;
+}
+
 /* The first head's deadline counts from the accept; a later one's from when its first bytes were
  * noticed, for between requests a connection may rest (idle_timeout_s, libmicrohttpd's). */
 static void check_head(struct connections *self, struct connection *connection, int64_t now_ns)
@@ -81,7 +96,8 @@ static void check_head(struct connections *self, struct connection *connection, 
     const int64_t limit_s =
         connection->over_limit ? OVER_LIMIT_HEAD_S : self->options.head_timeout_s;
 
-    if (atomic_load(&self->draining) && !has_sent) {
+    if (!has_sent && !atomic_load(&connection->in_handshake)
+        && has_rested_enough(self, connection, now_ns)) {
         cut(connection, CONNECTION_HEAD, false);
     } else if (since_ns == 0 && has_sent) {
         atomic_store(&connection->since_ns, now_ns);
@@ -255,6 +271,7 @@ void connection_end_handshake(struct connection *connection)
     if (ioctl(connection->fd, FIONREAD, &unread) == 0 && received >= (uint64_t)unread) {
         connection->bytes_before = received - (uint64_t)unread;
     }
+    connection->opened_ns = monotonic_ns();
     atomic_store(&connection->in_handshake, false);
     pthread_mutex_unlock(&self->lock);
 }
@@ -281,35 +298,67 @@ unsigned connections_count(const struct connections *self)
 
 /* ---- drain ---- */
 
-static bool any_at_work(struct connections *self)
+void connections_begin_drain(struct connections *self)
 {
-    bool any = false;
+    int64_t not_yet = 0;
+    (void)atomic_compare_exchange_strong(&self->draining_ns, &not_yet, monotonic_ns());
+}
 
-    pthread_mutex_lock(&self->lock);
-    for (struct connection *at = self->first; at != NULL && !any; at = at->next) {
-        const enum connection_stage stage = atomic_load(&at->stage);
-        any = stage == CONNECTION_BODY || stage == CONNECTION_BUSY
-           || (stage == CONNECTION_HEAD && has_begun_head(at));
+/* Either the drain sees here that an answer was made before it, or the answer sees that it has begun. */
+bool connection_is_last_answer(struct connection *connection, bool must_close)
+{
+    atomic_store(&connection->is_kept, true);
+    if (must_close || atomic_load(&connection->all->draining_ns) != 0) {
+        atomic_store(&connection->is_kept, false);
+        return true;
     }
-    pthread_mutex_unlock(&self->lock);
-    return any;
+    return false;
+}
+
+static bool is_untold(struct connections *self, struct connection *connection)
+{
+    const enum connection_stage stage = atomic_load(&connection->stage);
+    const bool may_send =
+        atomic_load(&connection->requests) == 0 || atomic_load(&connection->is_kept);
+
+    return connection->opened_ns < atomic_load(&self->draining_ns)
+        && ((stage == CONNECTION_HEAD && may_send)
+            || (stage == CONNECTION_BUSY && atomic_load(&connection->is_kept)));
+}
+
+/* Every connection that rests has its end: by an answer, or when the grace is over. */
+static bool is_open(struct connections *self, struct connection *connection)
+{
+    (void)self;
+    return atomic_load(&connection->stage) != CONNECTION_CUT;
+}
+
+static bool await_none(struct connections *self, int64_t deadline_ns,
+                       bool (*is_one)(struct connections *, struct connection *))
+{
+    const struct timespec pause = timespec_from_ns(DRAIN_PAUSE_MS * (int64_t)NS_PER_MS);
+
+    for (;;) {
+        bool any = false;
+        pthread_mutex_lock(&self->lock);
+        for (struct connection *at = self->first; at != NULL && !any; at = at->next) {
+            any = is_one(self, at);
+        }
+        pthread_mutex_unlock(&self->lock);
+        if (!any || monotonic_ns() > deadline_ns) {
+            return !any;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+void connections_await_told(struct connections *self)
+{
+    const int64_t grace_ns = DRAIN_GRACE_S * NS_PER_S + 2 * TICK_MS * (int64_t)NS_PER_MS;
+    (void)await_none(self, atomic_load(&self->draining_ns) + grace_ns, is_untold);
 }
 
 bool connections_drain(struct connections *self, int64_t deadline_ns)
 {
-    const struct timespec pause = timespec_from_ns(10 * NS_PER_MS);
-
-    atomic_store(&self->draining, true);
-    while (any_at_work(self)) {
-        if (monotonic_ns() > deadline_ns) {
-            return false;
-        }
-        (void)nanosleep(&pause, NULL);
-    }
-    return true;
-}
-
-bool connections_are_draining(const struct connections *self)
-{
-    return atomic_load_explicit(&self->draining, memory_order_relaxed);
+    return await_none(self, deadline_ns, is_open);
 }

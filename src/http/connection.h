@@ -39,6 +39,7 @@ struct connection {
     _Atomic int64_t since_ns;  /* when the stage began; HEAD after the first: 0 until bytes came */
     _Atomic unsigned requests; /* answered so far */
     _Atomic bool in_handshake; /* of TLS: no byte of a request can have come */
+    _Atomic bool is_kept;      /* the last answer, or the one being sent, did not tell its end */
 
     struct tls_credentials *credentials; /* NULL: plain HTTP */
     bool peer_is_good;                   /* its certificate was looked at, if one is asked for */
@@ -53,7 +54,7 @@ struct connection {
     char body_inline[BODY_INLINE + 1];
 
     /* Under the list's lock: */
-    int64_t opened_ns;
+    int64_t opened_ns; /* since when a request may come: its accept, or the end of its handshake */
     uint64_t bytes_before; /* what had arrived when the last request's end was noticed */
     unsigned requests_before;
     bool resting; /* awaited a request, of which nothing had come, when last looked at */
@@ -91,7 +92,17 @@ bool connections_cut_handshakes(struct connections *connections);
 
 unsigned connections_count(const struct connections *connections);
 
-/* From now on connections are closed when they await a request. True once none is in the middle of
- * one, false at the deadline. */
-bool connections_drain(struct connections *connections, int64_t deadline_ns);
-bool connections_are_draining(const struct connections *connections);
+/* From now on every answer ends its connection, and one that rests for a second is closed. Once is
+ * enough. */
+void connections_begin_drain(struct connections *connections);
+
+/* Whether the answer that is about to be sent must tell the connection's end: `must_close`, or the drain
+ * has begun. Its own thread. */
+bool connection_is_last_answer(struct connection *connection, bool must_close);
+
+/* Waits until every connection that was open when the drain began has been told its end, is at work on
+ * an answer that will, or is cut: little more than a second. */
+void connections_await_told(struct connections *connections);
+
+/* True once there is none but what was cut; false at the deadline. */
+MUST_CHECK bool connections_drain(struct connections *connections, int64_t deadline_ns);

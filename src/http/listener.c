@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -85,5 +86,47 @@ bool listener_open(const struct sockaddr *address, socklen_t length, const char 
     }
     *fd_out = fd;
     fd = -1;
+    return true;
+}
+
+/* ---- a socket that was passed ---- */
+
+static bool get_int(int fd, int option, int *value_out)
+{
+    socklen_t length = sizeof(*value_out);
+    return getsockopt(fd, SOL_SOCKET, option, value_out, &length) == 0;
+}
+
+static bool is_listening_stream(int fd)
+{
+    int type = 0;
+    int listens = 0;
+
+    return get_int(fd, SO_TYPE, &type) && type == SOCK_STREAM
+        && get_int(fd, SO_ACCEPTCONN, &listens) && listens != 0;
+}
+
+bool listener_check(int fd, const struct sockaddr *address, socklen_t length, const char *scheme,
+                    char url_out[static ADDRESS_MAX], struct error *err)
+{
+    struct sockaddr_storage bound = { .ss_family = AF_UNSPEC };
+    socklen_t bound_length = sizeof(bound) - 1; /* a path of the longest has no NUL of its own */
+    char wanted[ADDRESS_MAX];
+
+    if (!is_listening_stream(fd)
+        || getsockname(fd, (struct sockaddr *)&bound, &bound_length) != 0) {
+        return fail(err, ERROR_CONFIG,
+                    "the socket that was passed is none that listens for streams");
+    }
+    if (!describe((struct sockaddr *)&bound, bound_length, scheme, url_out)
+        || !describe(address, length, scheme, wanted)) {
+        return fail(err, ERROR_CONFIG, "the socket that was passed has an address without a text");
+    }
+    if (strcmp(url_out, wanted) != 0) {
+        return fail(err, ERROR_CONFIG,
+                    "the socket that was passed listens on %.100s, and \"listen\" is %.100s: make"
+                    " ListenStream= of the .socket unit and the configuration agree",
+                    url_out, wanted);
+    }
     return true;
 }

@@ -27,6 +27,7 @@
 
 enum {
     HANDSHAKES_END_S = 5,
+    SETTLE_MS = 50,        /* what was accepted at the last moment is on the list by then */
     POOL_SIZE = 48 * 1024, /* above HEAD_MAX, so that it is we who refuse a large head */
 #ifdef SANITIZED
     STACK_SIZE = 2 * 1024 * 1024,
@@ -57,10 +58,10 @@ static void free_body(void *body_and_length)
     free(reply);
 }
 
-static enum MHD_Result send_reply(const struct server *self, struct MHD_Connection *connection,
+static enum MHD_Result send_reply(struct connection *state, struct MHD_Connection *connection,
                                   struct reply *reply, bool must_close)
 {
-    const bool close = must_close || connections_are_draining(self->connections);
+    const bool close = connection_is_last_answer(state, must_close);
     const int status = reply->status;
     char retry_after[16];
     struct reply *owned = xcalloc(1, sizeof(*owned));
@@ -197,6 +198,7 @@ static enum MHD_Result begin_request(const struct server *self, struct connectio
 
     state->received_ns = monotonic_ns();
     state->route = NULL;
+    atomic_store(&state->is_kept, false);
     atomic_store(&state->since_ns, state->received_ns);
     if (!connection_enter(state, CONNECTION_HEAD, CONNECTION_BODY)) {
         return MHD_NO;
@@ -211,7 +213,7 @@ static enum MHD_Result begin_request(const struct server *self, struct connectio
     }
     reply_error(&reply, &err, method, path);
     reply.allow = allow;
-    return send_reply(self, connection, &reply, true);
+    return send_reply(state, connection, &reply, true);
 }
 
 /* ---- a request's body ---- */
@@ -330,7 +332,7 @@ static enum MHD_Result finish_request(struct server *self, struct connection *st
         reply_error(&reply, &err, method, path);
         reply.allow = allow;
     }
-    return send_reply(self, connection, &reply, false);
+    return send_reply(state, connection, &reply, false);
 }
 
 /* ---- libmicrohttpd's callbacks ---- */
@@ -534,6 +536,20 @@ static bool set_limits(struct server *self, struct error *err)
     return true;
 }
 
+static bool open_listener(const struct server_options *options, int *fd_out,
+                          char url_out[static ADDRESS_MAX], struct error *err)
+{
+    const char *scheme = options->tls != NULL ? "https" : "http";
+
+    if (options->passed_fd < 0) {
+        return listener_open(options->address, options->address_length, scheme, fd_out, url_out,
+                             err);
+    }
+    *fd_out = options->passed_fd;
+    return listener_check(options->passed_fd, options->address, options->address_length, scheme,
+                          url_out, err);
+}
+
 bool server_start(const struct server_options *options, const struct site *site,
                   struct server **server_out, struct error *err)
 {
@@ -549,9 +565,7 @@ bool server_start(const struct server_options *options, const struct site *site,
 
     self->options = options;
     self->site = site;
-    if (!set_limits(self, err)
-        || !listener_open(options->address, options->address_length,
-                          options->tls != NULL ? "https" : "http", &fd, self->address, err)
+    if (!set_limits(self, err) || !open_listener(options, &fd, self->address, err)
         || !connections_new(&limits, &self->connections, err)) {
         release_fd(&fd);
         rate_limit_free(self->rate_limit);
@@ -583,13 +597,24 @@ uint64_t server_rate_limited(const struct server *self)
     return atomic_load(&self->rate_limited);
 }
 
+void server_begin_drain(struct server *self)
+{
+    connections_begin_drain(self->connections);
+}
+
 bool server_drain(struct server *self, int64_t deadline_ns)
 {
-    /* The socket still listens after this, so it is closed at once: the backlog would hang. */
+    const struct timespec settle = timespec_from_ns(SETTLE_MS * (int64_t)NS_PER_MS);
+
+    connections_begin_drain(self->connections);
+    connections_await_told(self->connections);
+    /* The socket still listens after this. Ours alone, it is closed at once, as its queue would hang;
+     * one that was passed to us stays open where it came from, and so does its queue. */
     const int fd = MHD_quiesce_daemon(self->daemon);
     if (fd >= 0) {
         (void)close(fd);
     }
+    (void)nanosleep(&settle, NULL);
     return connections_drain(self->connections, deadline_ns);
 }
 

@@ -72,15 +72,16 @@ const struct http_reply *api_approve(const struct instance *instance, struct htt
 bool api_make_named_code(const struct instance *instance, const char *scope,
                          char id_out[static API_ID_SIZE], char code_out[static API_CODE_SIZE])
 {
-    struct http_client *public_client = http_connect(instance_public_port(instance));
-    struct http_client *admin_client = http_connect(instance_admin_port(instance));
+    struct http_client *client = http_connect(instance_public_port(instance));
+    bool is_made = api_create(client, id_out);
+    http_close(client);
 
-    const bool is_made =
-        api_create(public_client, id_out)
-        && reply_member(api_approve(instance, admin_client, id_out, HOLDER_DID, scope), "code",
-                        code_out, API_CODE_SIZE);
-    http_close(public_client);
-    http_close(admin_client);
+    if (is_made) {
+        client = http_connect(instance_admin_port(instance));
+        is_made = reply_member(api_approve(instance, client, id_out, HOLDER_DID, scope), "code",
+                               code_out, API_CODE_SIZE);
+        http_close(client);
+    }
     return is_made;
 }
 

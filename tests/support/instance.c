@@ -1,5 +1,6 @@
 #include "support/instance.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,7 +23,7 @@
 #include "support/http_client.h"
 #include "support/uri.h"
 
-enum { PATH_LENGTH = 512, SETTINGS_MAX = 64, START_DEADLINE_S = 60 };
+enum { PATH_LENGTH = 512, SETTINGS_MAX = 64, START_DEADLINE_S = 60, VARIABLES_MAX = 8 };
 
 static const char client_secret[] = "a-client-secret-of-the-tests";
 
@@ -36,6 +38,9 @@ struct instance {
     size_t setting_count;
     pid_t pid; /* 0: not running */
     int output_fd;
+    int passed_fds[2]; /* public, admin; -1: none */
+    const char *variables[VARIABLES_MAX];
+    size_t variable_count;
     int public_port;
     int admin_port;
     char directory[PATH_LENGTH];
@@ -218,6 +223,7 @@ struct instance *instance_new(const char *const *settings)
     char secret_path[PATH_LENGTH];
 
     self->output_fd = -1;
+    self->passed_fds[0] = self->passed_fds[1] = -1;
     (void)umask(077);
     (void)snprintf(self->directory, sizeof(self->directory), "%s/instance.XXXXXX",
                    require_variable("TEST_DIR"));
@@ -251,6 +257,57 @@ struct instance *instance_new(const char *const *settings)
     return self;
 }
 
+/* ---- what it inherits ---- */
+
+enum { FIRST_PASSED_FD = 3, HELD_FROM_FD = 10, BACKLOG = 1024 };
+
+/* At a descriptor above those that issuerd finds its own at. */
+static int listen_anywhere(int *port_out)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t length = sizeof(address);
+    scoped(release_fd) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) != 0 || listen(fd, BACKLOG) != 0
+        || getsockname(fd, (struct sockaddr *)&address, &length) != 0) {
+        give_up("listen");
+    }
+    *port_out = ntohs(address.sin_port);
+    return fcntl(fd, F_DUPFD_CLOEXEC, HELD_FROM_FD);
+}
+
+void instance_pass_sockets(struct instance *self)
+{
+    self->passed_fds[0] = listen_anywhere(&self->public_port);
+    self->passed_fds[1] = listen_anywhere(&self->admin_port);
+    instance_set(self, "public.listen=127.0.0.1:%d", self->public_port);
+    instance_set(self, "admin.listen=127.0.0.1:%d", self->admin_port);
+}
+
+void instance_set_variable(struct instance *self, const char *variable)
+{
+    if (self->variable_count == VARIABLES_MAX) {
+        give_up(variable);
+    }
+    self->variables[self->variable_count++] = variable;
+}
+
+/* In the child. LISTEN_PID has its own number. */
+static void pass_sockets(const struct instance *self)
+{
+    static char pid[32];
+
+    if (self->passed_fds[0] >= 0) {
+        (void)snprintf(pid, sizeof(pid), "LISTEN_PID=%d", getpid());
+        (void)putenv(pid);
+        (void)putenv((char *)"LISTEN_FDS=2");
+        (void)putenv((char *)"LISTEN_FDNAMES=public:admin");
+        (void)dup2(self->passed_fds[0], FIRST_PASSED_FD);
+        (void)dup2(self->passed_fds[1], FIRST_PASSED_FD + 1);
+    }
+}
+
 /* ---- start ---- */
 
 /* "issuerd ready: public https://127.0.0.1:1 admin http://127.0.0.1:2". */
@@ -282,6 +339,10 @@ _Noreturn static void become_issuerd(const struct instance *self, const char *pr
     }
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && dup2(output, STDOUT_FILENO) >= 0
         && dup2(log, STDERR_FILENO) >= 0) {
+        for (size_t i = 0; i < self->variable_count; i++) {
+            (void)putenv((char *)self->variables[i]);
+        }
+        pass_sockets(self);
         execl(program, "issuerd", "--config", self->conf_path, (char *)NULL);
     }
     _exit(127);
@@ -408,6 +469,8 @@ void instance_free(struct instance *self)
         return;
     }
     instance_kill(self);
+    release_fd(&self->passed_fds[0]);
+    release_fd(&self->passed_fds[1]);
     for (size_t i = 0; i < self->setting_count; i++) {
         free(self->settings[i].section);
         free(self->settings[i].name);

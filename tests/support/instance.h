@@ -25,6 +25,13 @@ void instance_set(struct instance *instance, const char *format, ...)
 /* Writes issuerd.conf without a start, for programs that only read it. */
 void instance_write_conf(const struct instance *instance);
 
+/* Opens both listening sockets here, on ports that stay, and passes them at every start as systemd does
+ * (sd_listen_fds(3)). They are closed with the instance. */
+void instance_pass_sockets(struct instance *instance);
+
+/* "NAME=value", for its environment from the next start on. Borrowed. */
+void instance_set_variable(struct instance *instance, const char *variable);
+
 /* True once it serves. Waits at most 60 s; what it logged goes to stderr if it does not come. May
  * be called again after a stop or a kill: same directory, same store, other ports. */
 bool instance_start(struct instance *instance);
