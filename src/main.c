@@ -18,6 +18,7 @@
 #include "config.h"
 #include "core/service.h"
 #include "http/server.h"
+#include "notify.h"
 #include "service_config.h"
 #include "tls_config.h"
 
@@ -192,28 +193,74 @@ static bool start(struct running *running, const struct config *config,
     return true;
 }
 
+/* ---- what systemd is told ---- */
+
+enum { TELL_EVERY_S = 2 };
+
+/* As long as nothing comes within it, the watchdog is not fed: service_is_alive(). */
+static void tell(struct running *running)
+{
+    struct error err;
+
+    if (service_is_alive(running->service)) {
+        notify_alive();
+    }
+    if (service_is_ready(running->service, &err)) {
+        notify_status("issuing: public %s admin %s", server_address(running->public_server),
+                      server_address(running->admin_server));
+    } else {
+        const struct error_line line = error_line(&err);
+        notify_status("not issuing: %s", line.text);
+    }
+}
+
+/* ---- until the end ---- */
+
 /* What can change while it serves. Nothing does unless all of it is good. */
 static void reload(struct running *running)
 {
     struct error err;
 
+    notify_reloading();
     if (listeners_tls_reload(&running->tls, running->config, wall_s(), &err)) {
         log_event(LOG_LEVEL_NOTICE, "config.reloaded", "%s", "");
     } else {
         log_error(LOG_LEVEL_ERROR, "config.reload_failed", &err, "%s", "");
     }
+    notify_ready();
+}
+
+/* Without anybody to tell, nothing is done but wait. */
+static int await_signal(const sigset_t *signals)
+{
+    const int64_t watchdog_ns = notify_watchdog_ns();
+    const int64_t tick_ns = watchdog_ns > 0 && watchdog_ns < 2 * TELL_EVERY_S * NS_PER_S
+                              ? watchdog_ns / 2
+                              : TELL_EVERY_S * NS_PER_S;
+    const struct timespec tick = timespec_from_ns(tick_ns);
+
+    return notify_is_heard() ? sigtimedwait(signals, NULL, &tick) : sigwaitinfo(signals, NULL);
 }
 
 /* Returns the signal that ends it. */
 static int serve_until_signal(struct running *running, const sigset_t *signals)
 {
-    int signal_number = SIGHUP;
-
-    while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP) {
-        reload(running);
+    notify_ready();
+    for (;;) {
+        if (notify_is_heard()) {
+            tell(running);
+        }
+        const int signal_number = await_signal(signals);
+        if (signal_number == SIGHUP) {
+            reload(running);
+        } else if (signal_number > 0) {
+            notify_stopping();
+            return signal_number;
+        }
     }
-    return signal_number;
 }
+
+/* ---- the end ---- */
 
 /* The admin listener last: health is told while the public one drains. */
 static void drain(struct running *running)
@@ -243,7 +290,10 @@ static int serve(const struct config *config)
     struct activation passed;
     struct error err = { .code = ERROR_NONE };
 
+    notify_open();
     if (!activation_take(&passed, &err) || !start(running, config, &passed, &err)) {
+        const struct error_line line = error_line(&err);
+        notify_status("not started: %s", line.text);
         log_error(LOG_LEVEL_ERROR, "server.not_started", &err, "%s", "");
         stop(running);
         return err.code == ERROR_INTERNAL || err.code == ERROR_STORE_UNAVAILABLE ? EX_SOFTWARE

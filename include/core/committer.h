@@ -100,3 +100,6 @@ void committer_stop(struct committer *committer);
  * the job is the caller's again; on false its free() was called or will be.
  * Fails as the job does, or with STORE_UNAVAILABLE or STORE_IN_DOUBT. */
 MUST_CHECK bool committer_write(struct committer *committer, struct job *job, struct error *err);
+
+/* When the thread last came round (monotonic): every second, but for a transaction that takes longer. */
+int64_t committer_turn_ns(const struct committer *committer);

@@ -152,4 +152,10 @@ MUST_CHECK bool service_print_revoked_tokens(struct service *service, struct tex
  * most 10 s old, verified, and the store answered a write. Fails with the reason. */
 MUST_CHECK bool service_is_ready(struct service *service, struct error *err);
 
+/* For a watchdog, which starts a server again that hangs: true while the self-test signatures come
+ * round, through signer and committer, at most 10 s apart. No restart mends a device: where every
+ * signer is known to be down, and so is tried again by its supervisor, true while the committer works.
+ * Does not wait. */
+bool service_is_alive(struct service *service);
+
 void service_print_metrics(struct service *service, struct text *text);

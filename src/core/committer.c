@@ -30,6 +30,7 @@ struct committer {
     struct metrics *metrics;
     pthread_t thread;
     _Atomic bool stopping;
+    _Atomic int64_t turn_ns;
 
     pthread_mutex_t lock;
     struct job *queued; /* newest first */
@@ -356,6 +357,7 @@ static void *committer_run(void *argument)
     struct committer *self = argument;
 
     while (!atomic_load_explicit(&self->stopping, memory_order_relaxed)) {
+        atomic_store_explicit(&self->turn_ns, monotonic_ns(), memory_order_relaxed);
         if (signers_collect(self->signers, idle_ms(self), on_signature, self) > 0) {
             gather(self);
         }
@@ -379,6 +381,7 @@ bool committer_start(const struct committer_options *options, struct committer *
     self->signers = options->signers;
     self->metrics = options->metrics;
     self->batch_end = &self->batch;
+    atomic_init(&self->turn_ns, monotonic_ns());
     pthread_mutex_init(&self->lock, NULL);
     if (pthread_create(&self->thread, NULL, committer_run, self) != 0) {
         pthread_mutex_destroy(&self->lock);
@@ -428,4 +431,9 @@ bool committer_write(struct committer *self, struct job *job, struct error *err)
         return false;
     }
     return false;
+}
+
+int64_t committer_turn_ns(const struct committer *self)
+{
+    return atomic_load_explicit(&self->turn_ns, memory_order_relaxed);
 }

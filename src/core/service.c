@@ -278,6 +278,22 @@ bool service_is_ready(struct service *self, struct error *err)
     return ledger_permits(self->ledger, err) && store_answers(self, err);
 }
 
+/* A self-test's signature is collected by the committer, so it is proof of both. */
+bool service_is_alive(struct service *self)
+{
+    const int64_t oldest_ns = monotonic_ns() - SELF_TEST_MAX_AGE_S * NS_PER_S;
+    bool any_up = false;
+
+    for (size_t i = 0; i < signers_count(self->signers); i++) {
+        const struct signer_status status = signers_status(self->signers, i);
+        if (status.state == SIGNER_UP && status.self_test_ns > oldest_ns) {
+            return true;
+        }
+        any_up = any_up || status.state == SIGNER_UP;
+    }
+    return !any_up && committer_turn_ns(self->committer) > oldest_ns;
+}
+
 /* ---- metrics ---- */
 
 struct gauge {
