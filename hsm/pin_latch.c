@@ -17,6 +17,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "base/uri.h"
 
 enum { PATH_SIZE = 1024, TRY_EVERY_MS = 20 };
@@ -37,7 +38,13 @@ static struct pin_identity identity_now(const char *path)
     struct pin_identity identity = { "-" };
     struct stat status;
 
-    if (stat(path, &status) == 0 && status.st_size > 0) {
+    if (stat(path, &status) != 0 || status.st_size == 0) {
+        return identity;
+    }
+    if (secret_is_credential(path)) {
+        (void)snprintf(identity.text, sizeof(identity.text), "credential %lld",
+                       (long long)status.st_size);
+    } else {
         const int64_t facts[] = { (int64_t)status.st_dev, (int64_t)status.st_ino,
                                   status.st_size,         status.st_mtim.tv_sec,
                                   status.st_mtim.tv_nsec, status.st_ctim.tv_sec,
@@ -179,4 +186,13 @@ void pin_latch_unlock(struct pin_latch *self)
         self->fd = -1;
     }
     pthread_mutex_unlock(&sources_lock);
+}
+
+const char *pin_latch_hint(const struct pin_latch *self)
+{
+    return secret_is_credential(self->source->path)
+             ? "the PIN was refused: write the right one where LoadCredential= takes it from, "
+               "remove"
+               " pin-refused-* from the state directory, restart issuerd"
+             : "the PIN was refused: not tried again until its file changes";
 }

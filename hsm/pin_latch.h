@@ -1,7 +1,8 @@
 /*
  * "This PIN was refused": remembered across signers, processes and restarts, because tokens count
  * the tries. What is kept is which PIN file was refused (device, inode, size and times of the
- * file), never anything derived from the PIN.
+ * file), never anything derived from the PIN. A systemd credential is another file at every start; of
+ * such a one only the size is kept, so that no restart tries it again, and the operator ends it.
  *
  * Who wants to try the PIN locks the latch, looks whether it holds, tries, sets it if the PIN was
  * refused, and unlocks: so those who share a PIN file try it one after the other. They exclude each
@@ -57,3 +58,6 @@ void pin_latch_set(struct pin_latch *latch);
 
 /* Does nothing without the lock. */
 void pin_latch_unlock(struct pin_latch *latch);
+
+/* What ends it, for the log. Static. */
+const char *pin_latch_hint(const struct pin_latch *latch);

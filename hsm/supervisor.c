@@ -345,9 +345,8 @@ static bool await_turn(struct signer *self, struct pin_latch *latch)
         }
         pin_latch_unlock(latch);
         atomic_store(&self->state, SIGNER_LOCKED);
-        log_event(LOG_LEVEL_ERROR, "signer.locked",
-                  "signer=%s hint='the PIN was refused: not tried again until its file changes'",
-                  self->options->name);
+        log_event(LOG_LEVEL_ERROR, "signer.locked", "signer=%s hint='%s'", self->options->name,
+                  pin_latch_hint(latch));
         publish_first_result(self, &locked);
         while (pin_latch_holds(latch)) {
             if (wait_for_stop(self, LATCH_CHECK_MS)) {

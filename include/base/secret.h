@@ -12,9 +12,12 @@ struct secret {
     size_t length;
 };
 
+/* Whether `path` is where systemd puts what LoadCredential= names: a copy, made anew at every start. */
+bool secret_is_credential(const char *path);
+
 /* Reads the 1 to SECRET_MAX bytes of `path`, without one trailing newline and without any NUL. The
  * file, or what a symbolic link leads to, must be a regular one that belongs to us or to root and
- * that group and others cannot open. Fails with ERROR_CONFIG, naming the path and what to do. */
+ * that group and others cannot open; a credential may show a group's right to read. Fails with ERROR_CONFIG, naming the path and what to do. */
 MUST_CHECK bool secret_read(const char *path, struct secret *secret_out, struct error *err);
 
 /* The same checks without reading: for a configuration check. */

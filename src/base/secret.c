@@ -9,6 +9,21 @@
 
 #include "base/memory.h"
 
+bool secret_is_credential(const char *path)
+{
+    static const char place[] = "/run/credentials/";
+    return strncmp(path, place, strlen(place)) == 0;
+}
+
+/* Where the file system has access control lists, systemd gives the service its right by an entry in
+ * one, and then the group's bits are the list's mask (acl(5)): root:root and 0440 is what it makes. */
+static bool is_open_to_others(const char *path, const struct stat *status)
+{
+    const bool is_of_systemd =
+        secret_is_credential(path) && status->st_uid == 0 && status->st_gid == 0;
+    return (status->st_mode & (is_of_systemd ? 037 : 077)) != 0;
+}
+
 static bool open_private(const char *path, off_t size_max, int *fd_out, struct error *err)
 {
     struct stat status;
@@ -20,7 +35,7 @@ static bool open_private(const char *path, off_t size_max, int *fd_out, struct e
     if (!S_ISREG(status.st_mode)) {
         return fail(err, ERROR_CONFIG, "%s is not a regular file", path);
     }
-    if ((status.st_mode & 077) != 0) {
+    if (is_open_to_others(path, &status)) {
         return fail(err, ERROR_CONFIG, "%s is open to others (mode %04o): chmod 600 it", path,
                     (unsigned)(status.st_mode & 07777));
     }

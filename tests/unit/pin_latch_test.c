@@ -200,6 +200,59 @@ static void test_a_file_with_its_old_times_put_back_ends_it(void)
 
 /* ---- who shares it ---- */
 
+/* A credential of systemd's, made by only root; another file at every start of the service. */
+static void write_credential(const char *path, const char *pin)
+{
+    (void)remove(path);
+    FILE *file = fopen(path, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    (void)fputs(pin, file);
+    CU_ASSERT_EQUAL(fclose(file), 0);
+}
+
+static bool is_held(const char *path)
+{
+    struct pin_latch latch;
+
+    pin_latch_open_file(&latch, fixture.directory, path);
+    const bool held = holds_for(&latch);
+    pin_latch_close(&latch);
+    return held;
+}
+
+static void test_a_credential_stays_refused_though_each_start_makes_it_anew(void)
+{
+    char path[64];
+    char name[BASE64URL_LENGTH(sizeof(struct digest))];
+
+    if (geteuid() != 0) {
+        return;
+    }
+    (void)mkdir("/run/credentials", 0755);
+    (void)snprintf(path, sizeof(path), "/run/credentials/issuerd-latch-%d", getpid());
+    const struct digest digest = sha256(path, strlen(path));
+    (void)base64url_encode(name, digest.bytes, sizeof(digest.bytes));
+    (void)snprintf(fixture.state_path, sizeof(fixture.state_path), "%s/pin-refused-%.16s",
+                   fixture.directory, name);
+
+    write_credential(path, PIN);
+    pin_latch_open_file(&fixture.second, fixture.directory, path);
+    CU_ASSERT_TRUE_FATAL(lock(&fixture.second));
+    pin_latch_set(&fixture.second);
+    CU_ASSERT_PTR_NOT_NULL(strstr(pin_latch_hint(&fixture.second), "LoadCredential="));
+    pin_latch_close(&fixture.second);
+
+    write_credential(path, PIN);
+    CU_ASSERT_TRUE(is_held(path));
+    write_credential(path, "71942-secret-pinx");
+    CU_ASSERT_FALSE(is_held(path));
+    write_credential(path, PIN);
+    CU_ASSERT_TRUE(is_held(path));
+    CU_ASSERT_EQUAL(remove(fixture.state_path), 0); /* the operator's word */
+    CU_ASSERT_FALSE(is_held(path));
+    CU_ASSERT_EQUAL(remove(path), 0);
+}
+
 static void test_two_signers_of_one_pin_file_share_it(void)
 {
     char uri[300];
@@ -461,6 +514,8 @@ int main(void)
         { "a touched file ends it", test_a_touched_file_ends_it },
         { "a file with its old times put back ends it",
           test_a_file_with_its_old_times_put_back_ends_it },
+        { "a credential stays refused though each start makes it anew",
+          test_a_credential_stays_refused_though_each_start_makes_it_anew },
         { "two signers of one PIN file share it", test_two_signers_of_one_pin_file_share_it },
         { "a PIN file is shared by its path as well",
           test_a_pin_file_is_shared_by_its_path_as_well },

@@ -127,6 +127,28 @@ static void test_a_file_open_to_others_is_refused(void)
     }
 }
 
+/* Where only systemd, and root, can put one. */
+static void test_a_credential_may_show_its_access_list(void)
+{
+    static const mode_t REFUSED[] = { 0460, 0450, 0444, 0640 | 0001 };
+
+    if (geteuid() != 0) {
+        return;
+    }
+    (void)mkdir("/run/credentials", 0755);
+    (void)snprintf(fixture.path, sizeof(fixture.path), "/run/credentials/issuerd-test-%d",
+                   getpid());
+    write_file("1234", 4, 0440);
+    CU_ASSERT_TRUE(reads());
+    for (size_t i = 0; i < sizeof(REFUSED) / sizeof(REFUSED[0]); i++) {
+        write_file("1234", 4, REFUSED[i]);
+        assert_refused("chmod 600");
+    }
+    write_file("1234", 4, 0440);
+    CU_ASSERT_EQUAL(chown(fixture.path, 0, 12345), 0);
+    assert_refused("chmod 600");
+}
+
 static void test_a_file_of_another_user_is_refused(void)
 {
     write_file("1234", 4, 0600);
@@ -217,6 +239,7 @@ int main(void)
         { "an empty file is refused", test_an_empty_file_is_refused },
         { "a NUL byte is refused", test_a_nul_byte_is_refused },
         { "a file open to others is refused", test_a_file_open_to_others_is_refused },
+        { "a credential may show its access list", test_a_credential_may_show_its_access_list },
         { "a file of another user is refused", test_a_file_of_another_user_is_refused },
         { "a missing file is refused", test_a_missing_file_is_refused },
         { "a directory is refused", test_a_directory_is_refused },
