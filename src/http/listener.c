@@ -124,8 +124,8 @@ bool listener_check(int fd, const struct sockaddr *address, socklen_t length, co
     }
     if (strcmp(url_out, wanted) != 0) {
         return fail(err, ERROR_CONFIG,
-                    "the socket that was passed listens on %.100s, and \"listen\" is %.100s: make"
-                    " ListenStream= of the .socket unit and the configuration agree",
+                    "the socket that was passed is %.100s, and listen is %.100s: make ListenStream="
+                    " of the .socket unit and the configuration agree",
                     url_out, wanted);
     }
     return true;

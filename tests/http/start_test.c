@@ -64,6 +64,39 @@ static const char *so_pin_path(void)
     return path;
 }
 
+/* ---- sockets that are passed ---- */
+
+/* As descriptor 3, opened by the shell as `redirection` says, of that name. */
+static bool is_refused_with(const char *redirection, const char *name, const char *words)
+{
+    char script[2 * PATH_SIZE];
+
+    instance_write_conf(fixture.instance);
+    (void)snprintf(script, sizeof(script),
+                   "LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=%s exec \"$TEST_ISSUERD\" --config "
+                   "'%s' 3%s",
+                   name, instance_conf_path(fixture.instance), redirection);
+    const char *const argv[] = { "sh", "-c", script, NULL };
+    return program_ended(program_run(argv, RUN_S), CONFIG_STATUS, words);
+}
+
+static void test_what_is_passed_and_no_listening_socket_is_refused(void)
+{
+    CU_ASSERT_TRUE(is_refused_with("</dev/null", "public", "none that listens for streams"));
+    CU_ASSERT_TRUE(is_refused_with("</dev/null", "admin", "[admin]"));
+    CU_ASSERT_TRUE(is_refused_with("</dev/null", "issuerd.socket", "FileDescriptorName="));
+    CU_ASSERT_TRUE(is_refused_with("<&-", "public", "that was passed"));
+}
+
+static void test_a_socket_that_is_not_where_listen_says_is_refused(void)
+{
+    instance_pass_sockets(fixture.instance);
+    instance_set(fixture.instance, "public.listen=127.0.0.1:1");
+    CU_ASSERT_FALSE(instance_start(fixture.instance));
+    CU_ASSERT_TRUE(instance_has_logged(fixture.instance, "listen is http://127.0.0.1:1:"));
+    CU_ASSERT_TRUE(instance_has_logged(fixture.instance, "[public]"));
+}
+
 /* ---- the module ---- */
 
 static void set_module(const char *path)
@@ -243,6 +276,10 @@ static void test_when_one_signer_is_down_the_next_signs(void)
 int main(void)
 {
     CU_TestInfo tests[] = {
+        { "what is passed and no listening socket is refused",
+          test_what_is_passed_and_no_listening_socket_is_refused },
+        { "a socket that is not where listen says is refused",
+          test_a_socket_that_is_not_where_listen_says_is_refused },
         { "a module that is not there is refused", test_a_module_that_is_not_there_is_refused },
         { "a file that is no module is refused", test_a_file_that_is_no_module_is_refused },
         { "a key that is not there is refused by name",
