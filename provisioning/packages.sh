@@ -17,7 +17,7 @@ packages_of() {
     postgresql) echo postgresql ;;
     test) echo libcunit1-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck binutils \
         opensc openssl procps python3 python3-jsonschema sqlite3 swtpm swtpm-tools tpm2-tools postgresql \
-        faketime sslscan ;;
+        faketime sslscan systemd help2man man-db iproute2 ;;
     *)
         echo "packages.sh: no group \"$1\": build, run, postgresql and test are" >&2
         return 2

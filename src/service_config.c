@@ -4,21 +4,35 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool find_signer_program(char *path_out, size_t size, struct error *err)
+enum { PROGRAM_SIZE = sizeof(((struct service_config *)NULL)->program) };
+
+/* `path` from the directory that `program` is in. */
+static bool name_beside(const char *program, const char *path, char path_out[static PROGRAM_SIZE])
 {
-    const ssize_t length = readlink("/proc/self/exe", path_out, size - 1);
+    const int directory_length = (int)(strrchr(program, '/') + 1 - program);
+    return snprintf(path_out, PROGRAM_SIZE, "%.*s%s", directory_length, program, path)
+         < PROGRAM_SIZE;
+}
+
+/* Beside this program, as they are built, or else where they are installed from its directory
+ * (ISSUERD_SIGNER, "../libexec/..."), wherever the whole of it was put. */
+static bool find_signer_program(char path_out[static PROGRAM_SIZE], struct error *err)
+{
+    char program[PROGRAM_SIZE];
+    const ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
 
     if (length <= 0) {
         return fail_errno(err, ERROR_INTERNAL, "read /proc/self/exe");
     }
-    path_out[length] = '\0';
-    char *name = strrchr(path_out, '/') + 1;
-    if ((size_t)(name - path_out) + sizeof("issuerd-signer") > size) {
+    program[length] = '\0';
+    if (name_beside(program, "issuerd-signer", path_out) && access(path_out, X_OK) == 0) {
+        return true;
+    }
+    if (!name_beside(program, ISSUERD_SIGNER, path_out)) {
         return fail(err, ERROR_INTERNAL, "the program's path is too long");
     }
-    memcpy(name, "issuerd-signer", sizeof("issuerd-signer"));
     return access(path_out, X_OK) == 0
-        || fail_errno(err, ERROR_CONFIG, "%s: install it beside this program", path_out);
+        || fail_errno(err, ERROR_CONFIG, "%s: install it there, or beside this program", path_out);
 }
 
 static void fill_signers(struct service_config *out, const struct config *config)
@@ -93,7 +107,7 @@ static void fill_ledger(struct service_config *out, const struct config *config)
 bool service_config_fill(struct service_config *out, const struct config *config, struct error *err)
 {
     memset(out, 0, sizeof(*out));
-    if (!find_signer_program(out->program, sizeof(out->program), err)) {
+    if (!find_signer_program(out->program, err)) {
         return false;
     }
     fill_signers(out, config);
