@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "core/recent.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -13,20 +14,6 @@ enum { HISTOGRAM_BUCKETS = 14 };
 struct histogram {
     _Atomic uint64_t counts[HISTOGRAM_BUCKETS + 1]; /* the last: longer than all bounds */
     _Atomic uint64_t sum_ns;
-};
-
-enum exchange_result {
-    EXCHANGE_ISSUED,
-    EXCHANGE_INVALID,
-    EXCHANGE_UNKNOWN,
-    EXCHANGE_EXPIRED,
-    EXCHANGE_SPENT,
-    EXCHANGE_OVERLOADED,
-    EXCHANGE_NO_SIGNER,
-    EXCHANGE_NO_STORE,
-    EXCHANGE_NO_LEDGER,
-    EXCHANGE_INTERNAL,
-    EXCHANGE_RESULTS,
 };
 
 enum validation_result {
@@ -41,7 +28,7 @@ enum validation_result {
 };
 
 struct metrics {
-    _Atomic uint64_t exchanges[EXCHANGE_RESULTS];
+    struct recent recent; /* the exchanges by result, too */
     _Atomic uint64_t validations[VALIDATION_RESULTS];
     struct histogram exchange; /* from the request's head to the result */
     struct histogram sign;     /* the device's part */
@@ -50,8 +37,17 @@ struct metrics {
 
 void histogram_observe(struct histogram *histogram, int64_t ns);
 
-/* Counts an exchange that ended with `code` (ERROR_NONE: a token was issued) after `ns`. */
-void metrics_count_exchange(struct metrics *metrics, enum error_code code, int64_t ns);
+/* Counts an exchange that ended with `code` (ERROR_NONE: a token was issued) at `now_ns` (monotonic),
+ * after `took_ns`. */
+void metrics_count_exchange(struct metrics *metrics, enum error_code code, int64_t took_ns,
+                            int64_t now_ns);
+
+/* A signature, or a commit, that came at `now_ns`, and took so long. */
+void metrics_observe_signature(struct metrics *metrics, int64_t took_ns, int64_t now_ns);
+void metrics_observe_commit(struct metrics *metrics, int64_t took_ns, int64_t now_ns);
+
+/* As metrics and status call it. */
+const char *exchange_result_name(enum exchange_result result);
 
 /* Counts a presentation that ended with `code` (ERROR_NONE: its request has a code now). */
 void metrics_count_validation(struct metrics *metrics, enum error_code code);

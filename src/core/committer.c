@@ -119,7 +119,7 @@ static void on_signature(void *context, void *tag, const uint8_t *bytes, size_t 
     struct committer *self = context;
     struct job *job = tag;
 
-    histogram_observe(&self->metrics->sign, sign_ns);
+    metrics_observe_signature(self->metrics, sign_ns, monotonic_ns());
     job->type->take_signature(job, bytes, length);
     CRASH_POINT(SIGNATURE_COLLECTED);
     batch_add(self, job);
@@ -217,7 +217,8 @@ static bool commit_once(struct committer *self, struct error *err)
         return false;
     }
     CRASH_POINT(COMMITTED);
-    histogram_observe(&self->metrics->commit, monotonic_ns() - start_ns);
+    const int64_t now_ns = monotonic_ns();
+    metrics_observe_commit(self->metrics, now_ns - start_ns, now_ns);
     return true;
 }
 

@@ -375,7 +375,8 @@ bool service_redeem(struct service *service, const char *code, int64_t received_
 
 void service_count_refusal(struct service *service, enum error_code code, int64_t received_ns)
 {
-    metrics_count_exchange(&service->metrics, code, monotonic_ns() - received_ns);
+    const int64_t now_ns = monotonic_ns();
+    metrics_count_exchange(&service->metrics, code, now_ns - received_ns, now_ns);
 }
 
 void access_token_clear(struct access_token *token)

@@ -28,6 +28,11 @@ static const char *const validation_names[VALIDATION_RESULTS] = {
     [VALIDATION_NO_STORE] = "store_down",
 };
 
+const char *exchange_result_name(enum exchange_result result)
+{
+    return result_names[result];
+}
+
 static void add(_Atomic uint64_t *counter, uint64_t amount)
 {
     atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
@@ -72,10 +77,23 @@ static enum exchange_result result_of(enum error_code code)
     }
 }
 
-void metrics_count_exchange(struct metrics *metrics, enum error_code code, int64_t ns)
+void metrics_count_exchange(struct metrics *metrics, enum error_code code, int64_t took_ns,
+                            int64_t now_ns)
 {
-    add(&metrics->exchanges[result_of(code)], 1);
-    histogram_observe(&metrics->exchange, ns);
+    recent_count_exchange(&metrics->recent, result_of(code), took_ns, now_ns);
+    histogram_observe(&metrics->exchange, took_ns);
+}
+
+void metrics_observe_signature(struct metrics *metrics, int64_t took_ns, int64_t now_ns)
+{
+    recent_observe(&metrics->recent, LATENCY_SIGN, took_ns, now_ns);
+    histogram_observe(&metrics->sign, took_ns);
+}
+
+void metrics_observe_commit(struct metrics *metrics, int64_t took_ns, int64_t now_ns)
+{
+    recent_observe(&metrics->recent, LATENCY_COMMIT, took_ns, now_ns);
+    histogram_observe(&metrics->commit, took_ns);
 }
 
 static enum validation_result validation_of(enum error_code code)
@@ -148,8 +166,8 @@ static void print_counters(struct text *text, const char *name, const char *help
 
 void metrics_print(const struct metrics *metrics, struct text *text)
 {
-    print_counters(text, "issuerd_exchanges_total", "Exchanges by result.", metrics->exchanges,
-                   result_names, EXCHANGE_RESULTS);
+    print_counters(text, "issuerd_exchanges_total", "Exchanges by result.",
+                   metrics->recent.now.exchanges, result_names, EXCHANGE_RESULTS);
     print_counters(text, "issuerd_validations_total",
                    "Presentations for authorization requests by result.", metrics->validations,
                    validation_names, VALIDATION_RESULTS);

@@ -99,12 +99,12 @@ static void test_each_result_is_counted_under_its_name(void)
 
     for (size_t i = 0; i < COUNT_OF(results); i++) {
         for (size_t times = 0; times <= i; times++) {
-            metrics_count_exchange(&fixture.metrics, results[i].code, 1);
+            metrics_count_exchange(&fixture.metrics, results[i].code, 1, 0);
         }
     }
-    metrics_count_exchange(&fixture.metrics, ERROR_LINT, 1);              /* internal: the 10th */
-    metrics_count_exchange(&fixture.metrics, ERROR_UNSUPPORTED_MEDIA, 1); /* invalid: the 3rd */
-    metrics_count_exchange(&fixture.metrics, ERROR_TOO_LARGE, 1);         /* the 4th */
+    metrics_count_exchange(&fixture.metrics, ERROR_LINT, 1, 0); /* internal: the 10th */
+    metrics_count_exchange(&fixture.metrics, ERROR_UNSUPPORTED_MEDIA, 1, 0); /* invalid: the 3rd */
+    metrics_count_exchange(&fixture.metrics, ERROR_TOO_LARGE, 1, 0);         /* the 4th */
     CU_ASSERT_TRUE_FATAL(print());
     for (size_t i = 0; i < COUNT_OF(results); i++) {
         const size_t extra = i == 1 ? 2 : i == COUNT_OF(results) - 1 ? 1 : 0;
@@ -182,7 +182,7 @@ static void test_every_line_is_of_the_text_format(void)
     char *rest = NULL;
     unsigned lines = 0;
 
-    metrics_count_exchange(&fixture.metrics, ERROR_NONE, 123456789);
+    metrics_count_exchange(&fixture.metrics, ERROR_NONE, 123456789, 0);
     CU_ASSERT_TRUE_FATAL(print());
     CU_ASSERT_EQUAL(fixture.buffer[strlen(fixture.buffer) - 1], '\n');
     for (char *line = strtok_r(fixture.buffer, "\n", &rest); line != NULL;
@@ -205,7 +205,7 @@ static void test_what_does_not_fit_is_told(void)
 static void *count_many(void *argument)
 {
     for (int i = 0; i < EACH; i++) {
-        metrics_count_exchange(&fixture.metrics, ERROR_NONE, 1000);
+        metrics_count_exchange(&fixture.metrics, ERROR_NONE, 1000, 0);
     }
     return argument;
 }
