@@ -402,7 +402,18 @@ struct signer_status signers_status(struct signers *self, size_t index)
         .wrong_signatures = atomic_load(&signer->wrong_signatures),
         .patience_ms = signer->options->queue_ms + signer->options->deadline_ms,
         .self_test_ns = atomic_load(&signer->self_test_ns),
+        .since_ns = atomic_load(&signer->since_ns),
     };
+}
+
+struct signer_failure signers_last_failure(struct signers *self, size_t index)
+{
+    struct signer *signer = &self->signers[index];
+
+    pthread_mutex_lock(&signer->lock);
+    const struct signer_failure failure = signer->failure;
+    pthread_mutex_unlock(&signer->lock);
+    return failure;
 }
 
 /* ---- start and stop ---- */
@@ -443,6 +454,7 @@ static bool signer_start(struct signer *self, const struct signers_options *all,
     self->all = all;
     self->options = options;
     self->next_sequence = 1;
+    atomic_init(&self->since_ns, monotonic_ns());
     self->slots = xcalloc(options->queue + 1, sizeof(*self->slots));
     self->free_slots = xcalloc(options->queue + 1, sizeof(*self->free_slots));
     for (unsigned i = 0; i <= options->queue; i++) {

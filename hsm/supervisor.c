@@ -217,6 +217,29 @@ static void publish_first_result(struct signer *self, const struct error *result
     pthread_mutex_unlock(&self->lock);
 }
 
+static void set_state(struct signer *self, enum signer_state state)
+{
+    if (atomic_exchange(&self->state, state) != state) {
+        atomic_store(&self->since_ns, monotonic_ns());
+    }
+}
+
+/* For who asks later. */
+static void note_failure(struct signer *self, const struct error *err)
+{
+    pthread_mutex_lock(&self->lock);
+    self->failure = (struct signer_failure){ .at_ns = monotonic_ns(), .err = *err };
+    pthread_mutex_unlock(&self->lock);
+}
+
+static void note_end(struct signer *self, const char *how)
+{
+    struct error err = { .code = ERROR_NONE };
+
+    (void)!fail(&err, ERROR_DEVICE_UNAVAILABLE, "%s", how);
+    note_failure(self, &err);
+}
+
 /* Until the child dies, hangs, or it is time to stop. False: stop. */
 static bool serve(struct signer *self, const struct child *child)
 {
@@ -236,11 +259,13 @@ static bool serve(struct signer *self, const struct child *child)
         }
         if (fds[0].revents != 0) {
             log_event(LOG_LEVEL_ERROR, "signer.died", "signer=%s", self->options->name);
+            note_end(self, "the signer process ended (a crash of the module?)");
             return true;
         }
         if (signer_is_stuck(self, monotonic_ns())) {
             log_event(LOG_LEVEL_ERROR, "signer.stuck", "signer=%s deadline_ms=%lld",
                       self->options->name, (long long)self->options->deadline_ms);
+            note_end(self, "the device did not answer within its deadline");
             return true;
         }
     }
@@ -253,7 +278,7 @@ static void go_up(struct signer *self)
     pthread_mutex_lock(&self->lock);
     self->answered_ns = monotonic_ns();
     pthread_mutex_unlock(&self->lock);
-    atomic_store(&self->state, SIGNER_UP);
+    set_state(self, SIGNER_UP);
     log_event(LOG_LEVEL_NOTICE, "signer.up", "signer=%s alg=%s kid=%s key='%s'",
               self->options->name, self->key.algorithm, self->key.kid, self->key.description);
     publish_first_result(self, &none);
@@ -262,7 +287,7 @@ static void go_up(struct signer *self)
 /* The signer is not up: nothing is sent to it, and what was sent fails now. */
 static void go_down(struct signer *self, enum signer_state state)
 {
-    atomic_store(&self->state, state);
+    set_state(self, state);
     atomic_store(&self->self_test_ns, 0);
     signer_fail_in_flight(self);
 }
@@ -344,7 +369,7 @@ static bool await_turn(struct signer *self, struct pin_latch *latch)
             return true;
         }
         pin_latch_unlock(latch);
-        atomic_store(&self->state, SIGNER_LOCKED);
+        set_state(self, SIGNER_LOCKED);
         log_event(LOG_LEVEL_ERROR, "signer.locked", "signer=%s hint='%s'", self->options->name,
                   pin_latch_hint(latch));
         publish_first_result(self, &locked);
@@ -401,6 +426,7 @@ void *supervisor_run(void *argument)
         } else {
             log_error(LOG_LEVEL_ERROR, "signer.down", &err, "signer=%s retry_ms=%lld",
                       self->options->name, (long long)wait_ms);
+            note_failure(self, &err);
             publish_first_result(self, &err);
         }
         if (err.code != ERROR_KEY_LOCKED) {

@@ -29,6 +29,7 @@ struct signer {
     int answer_fds[2];
 
     _Atomic enum signer_state state;
+    _Atomic int64_t since_ns; /* when it came to it */
     _Atomic bool permitted;
     _Atomic bool has_key; /* `key` is set once, before it is first published */
     struct signer_key key;
@@ -46,6 +47,7 @@ struct signer {
     uint64_t next_sequence;
     uint64_t answered_sequence; /* the highest answered */
     int64_t answered_ns;
+    struct signer_failure failure; /* the last */
 
     pthread_t supervisor;
     bool has_supervisor;

@@ -86,6 +86,13 @@ struct signer_status {
     uint64_t wrong_signatures; /* made by the device, not verified by its public key, thrown away */
     int64_t patience_ms;       /* within which a request has its end, one way or the other */
     int64_t self_test_ns;      /* monotonic time of the last verified self-test; 0: none */
+    int64_t since_ns;          /* monotonic time when it came to its state */
+};
+
+/* What last brought a signer down, or kept it from coming up. */
+struct signer_failure {
+    int64_t at_ns; /* monotonic; 0: nothing ever did */
+    struct error err;
 };
 
 struct signers;
@@ -133,6 +140,7 @@ void signers_wake(struct signers *signers);
 
 size_t signers_count(const struct signers *signers);
 struct signer_status signers_status(struct signers *signers, size_t index);
+struct signer_failure signers_last_failure(struct signers *signers, size_t index);
 const char *signer_state_name(enum signer_state state);
 
 /* Key ceremonies, for issuerctl: run the child once for this alone. */

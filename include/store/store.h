@@ -47,6 +47,9 @@ struct store_options {
  * from "store.url". */
 MUST_CHECK bool store_check_url(const char *url, struct error *err);
 
+/* "sqlite" or "postgresql", for people; NULL: no engine is behind this URL. */
+const char *store_engine_name(const char *url);
+
 /* Opens, creates or migrates the store. Fails with ERROR_CONFIG for a URL of no known scheme and
  * for a schema newer than this program. The caller owns *store_out. */
 MUST_CHECK bool store_open(const char *url, const struct store_options *options,

@@ -9,11 +9,12 @@
 
 static const struct {
     const char *scheme;
+    const char *name;
     const struct store_driver *driver;
 } engines[] = {
-    { "sqlite:", &sqlite_driver },
-    { "postgresql:", &postgresql_driver },
-    { "postgres:", &postgresql_driver },
+    { "sqlite:", "sqlite", &sqlite_driver },
+    { "postgresql:", "postgresql", &postgresql_driver },
+    { "postgres:", "postgresql", &postgresql_driver },
 };
 
 /* NULL: there is none. */
@@ -22,6 +23,18 @@ static const struct store_driver *find_driver(const char *url)
     for (size_t i = 0; i < COUNT_OF(engines); i++) {
         if (strncmp(url, engines[i].scheme, strlen(engines[i].scheme)) == 0) {
             return engines[i].driver;
+        }
+    }
+    return NULL;
+}
+
+const char *store_engine_name(const char *url)
+{
+    const struct store_driver *driver = find_driver(url);
+
+    for (size_t i = 0; i < COUNT_OF(engines); i++) {
+        if (driver != NULL && engines[i].driver == driver) {
+            return engines[i].name;
         }
     }
     return NULL;
