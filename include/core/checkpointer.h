@@ -35,5 +35,12 @@ MUST_CHECK bool checkpointer_start(const struct checkpointer_options *options,
  * does not answer holds it up for 5 s at most. */
 void checkpointer_stop(struct checkpointer *checkpointer);
 
+struct checkpointer_status {
+    const char *signer; /* its name; NULL: no audit key signs */
+    int64_t signed_s;   /* when the newest signed checkpoint was made; 0: there is none */
+    int64_t failing_ns; /* since when none could be made (monotonic); 0: the last one was */
+};
+
 /* Any thread. */
+struct checkpointer_status checkpointer_status(struct checkpointer *checkpointer);
 void checkpointer_print_metrics(struct checkpointer *checkpointer, struct text *text);

@@ -96,6 +96,17 @@ MUST_CHECK bool committer_start(const struct committer_options *options,
 /* Fails what is queued and ends the thread. */
 void committer_stop(struct committer *committer);
 
+/* How the store takes what is written. Times are monotonic. */
+struct committer_status {
+    int64_t committed_ns; /* the last commit; 0: none yet */
+    int64_t failing_ns;   /* since when no transaction came to its end; 0: the last one did */
+    int64_t failed_ns;    /* the last that did not; 0: none */
+    struct error err;     /* its */
+};
+
+/* Any thread. */
+struct committer_status committer_status(struct committer *committer);
+
 /* Queues a job that needs no signature and waits for it, 1.5 s at most. On true it is durable and
  * the job is the caller's again; on false its free() was called or will be.
  * Fails as the job does, or with STORE_UNAVAILABLE or STORE_IN_DOUBT. */

@@ -34,6 +34,12 @@ void keyring_print_jwks(struct keyring *keyring, struct text *text);
 /* The same of the active keys alone. */
 void keyring_print_active_jwks(struct keyring *keyring, struct text *text);
 
+/* The keys as they were when the thread last looked; the caller clears *list_out. Any thread. */
+void keyring_list_keys(struct keyring *keyring, struct key_list *list_out);
+
+/* Why no signer of ours has the key; NULL: one has it, or none can say yet. Any thread. */
+const char *keyring_absence_of(struct keyring *keyring, const struct stored_key *key);
+
 /* Within a transaction, for issuerctl too: the store's keyring and the ledger together. They fail as
  * store_add_key(), store_change_key() and ledger_append() do. */
 MUST_CHECK bool keyring_enter_key(struct ledger *ledger, struct store *store,

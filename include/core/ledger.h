@@ -107,7 +107,8 @@ struct ledger_status {
     int64_t size;         /* committed */
     int64_t checkpointed; /* of these, how many the newest checkpoint covers */
     bool is_rolled_back;
-    bool permits; /* as ledger_permits() says */
+    bool permits;       /* as ledger_permits() says */
+    int64_t stopped_ns; /* since when it does not (monotonic); 0: it does */
 };
 struct ledger_status ledger_status(struct ledger *ledger);
 

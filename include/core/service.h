@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "core/key_rules.h"
 #include "core/ledger.h"
+#include "core/status.h"
 #include "hsm/signer.h"
 #include "store/store.h"
 #include "vc/presentation.h"
@@ -157,5 +158,10 @@ MUST_CHECK bool service_is_ready(struct service *service, struct error *err);
  * signer is known to be down, and so is tried again by its supervisor, true while the committer works.
  * Does not wait. */
 bool service_is_alive(struct service *service);
+
+/* What an operator wants to know, as core/status.h has it; at most STATUS_MAX bytes. `edge` is what the
+ * caller knows. It asks whether the service is ready, and waits for the store as that does. */
+void service_print_status(struct service *service, const struct edge_status *edge,
+                          struct text *text);
 
 void service_print_metrics(struct service *service, struct text *text);

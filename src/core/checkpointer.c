@@ -40,15 +40,15 @@ struct checkpointer {
     pthread_t thread;
     bool has_thread;
     sem_t stopping;
-    _Atomic int64_t signed_s; /* when the newest signed checkpoint was made; 0: there is none */
+    _Atomic int64_t signed_s;   /* when the newest signed checkpoint was made; 0: there is none */
+    _Atomic int64_t failing_ns; /* since when none could be made, and the log says so; 0: not so */
 
     /* the thread's own, and after it the stopping one's */
     struct mark covered; /* by the newest checkpoint, signed if there is a key to sign it */
     struct mark kept;    /* by the head file */
     int64_t next_ns;     /* from when on one new entry is enough */
     int64_t retry_ns;
-    bool has_failed; /* and the log says so */
-    bool is_behind;  /* likewise */
+    bool is_behind; /* and the log says so */
 };
 
 /* ---- what is signed ---- */
@@ -267,12 +267,12 @@ static void report_checkpoint(const struct checkpoint *checkpoint, bool is_signe
 static void report_failure(struct checkpointer *self, const struct checkpoint *checkpoint,
                            const struct error *err)
 {
-    if (!self->has_failed) {
+    if (atomic_load(&self->failing_ns) == 0) {
+        atomic_store(&self->failing_ns, monotonic_ns());
         log_error(LOG_LEVEL_ERROR, "ledger.checkpoint_failed", err,
                   "origin=%s size=%" PRId64 " retry_ms=%d", checkpoint->origin,
                   checkpoint->head.size, RETRY_MS);
     }
-    self->has_failed = true;
 }
 
 static bool make_checkpoint(struct checkpointer *self, const struct ledger_head *head,
@@ -298,7 +298,7 @@ static bool make_checkpoint(struct checkpointer *self, const struct ledger_head 
     if (!good) {
         report_failure(self, &checkpoint, err.code != ERROR_NONE ? &err : &head_err);
     } else {
-        self->has_failed = false;
+        atomic_store(&self->failing_ns, 0);
         self->covered = (struct mark){ head->epoch, head->size };
     }
     return good;
@@ -463,7 +463,17 @@ void checkpointer_stop(struct checkpointer *self)
     free(self);
 }
 
-/* ---- metrics ---- */
+/* ---- status, metrics ---- */
+
+struct checkpointer_status checkpointer_status(struct checkpointer *self)
+{
+    return (struct checkpointer_status){
+        .signer =
+            self->has_signer ? signers_status(self->options.signers, self->signer).name : NULL,
+        .signed_s = atomic_load(&self->signed_s),
+        .failing_ns = atomic_load(&self->failing_ns),
+    };
+}
 
 static void print_gauge(struct text *text, const char *name, const char *help, int64_t value)
 {

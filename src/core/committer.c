@@ -34,6 +34,7 @@ struct committer {
 
     pthread_mutex_t lock;
     struct job *queued; /* newest first */
+    struct committer_status status;
 
     /* the thread's own */
     struct job *batch;
@@ -314,16 +315,42 @@ static enum error_code outward(enum error_code code)
                                            : ERROR_STORE_UNAVAILABLE;
 }
 
+static void note_commit(struct committer *self)
+{
+    pthread_mutex_lock(&self->lock);
+    self->status.committed_ns = monotonic_ns();
+    self->status.failing_ns = 0;
+    pthread_mutex_unlock(&self->lock);
+}
+
+/* A store that was rolled back answers, and what it answers is the ledger's trouble. */
+static void note_failure(struct committer *self, const struct error *err)
+{
+    if (err->code == ERROR_STORE_ROLLED_BACK) {
+        return;
+    }
+    pthread_mutex_lock(&self->lock);
+    self->status.failed_ns = monotonic_ns();
+    self->status.err = *err;
+    if (self->status.failing_ns == 0) {
+        self->status.failing_ns = self->status.failed_ns;
+    }
+    pthread_mutex_unlock(&self->lock);
+}
+
 static void run_batch(struct committer *self)
 {
     struct error err = { .code = ERROR_NONE };
 
     if (!end_doubt(self, &err) || !commit_batch(self, &err)) {
         log_error(LOG_LEVEL_ERROR, "store.failed", &err, "%s", "");
+        note_failure(self, &err);
         err.code = outward(err.code);
         for (struct job *job = self->batch; job != NULL; job = job->next) {
             job->err = err;
         }
+    } else {
+        note_commit(self);
     }
     while (self->batch != NULL) {
         struct job *job = self->batch;
@@ -403,6 +430,14 @@ void committer_stop(struct committer *self)
     pthread_join(self->thread, NULL);
     pthread_mutex_destroy(&self->lock);
     free(self);
+}
+
+struct committer_status committer_status(struct committer *self)
+{
+    pthread_mutex_lock(&self->lock);
+    const struct committer_status status = self->status;
+    pthread_mutex_unlock(&self->lock);
+    return status;
 }
 
 static void submit(struct committer *self, struct job *job)

@@ -27,6 +27,7 @@ struct keyring {
     pthread_mutex_t lock;
     char jwks[JWKS_MAX];
     char active_jwks[JWKS_MAX];
+    struct key_list list; /* of which they are made */
 
     /* the thread's own */
     char missed[SIGNERS_MAX][48]; /* keys whose absence was logged */
@@ -208,8 +209,7 @@ static bool note_use(struct keyring *self, const struct key_list *list, int64_t 
     return true;
 }
 
-/* Why no signer of ours has the key; NULL: one has it, or none can say yet. */
-static const char *absence_of(struct keyring *self, const struct stored_key *key)
+const char *keyring_absence_of(struct keyring *self, const struct stored_key *key)
 {
     const char *absence = "no signer of this configuration has it";
 
@@ -246,8 +246,9 @@ static void report_missing_keys(struct keyring *self, const struct key_list *lis
 {
     for (size_t i = 0; i < list->count; i++) {
         const struct stored_key *key = &list->keys[i];
-        const char *absence =
-            key->state == KEY_ACTIVE || key->state == KEY_PUBLISHED ? absence_of(self, key) : NULL;
+        const char *absence = key->state == KEY_ACTIVE || key->state == KEY_PUBLISHED
+                                ? keyring_absence_of(self, key)
+                                : NULL;
         if (absence != NULL && note_missed(self, key->kid)) {
             log_event(LOG_LEVEL_ERROR, "key.missing", "kid=%s state=%s signer=%s reason='%s'",
                       key->kid, key_state_name(key->state), key->signer, absence);
@@ -304,18 +305,32 @@ static void print_keys(struct text *jwks, const struct key_list *list, holds_fn 
     text_add(jwks, "]}");
 }
 
+static struct key_list copy_of(const struct key_list *list)
+{
+    struct key_list copy = { .keys = xcalloc(list->count, sizeof(*list->keys)),
+                             .count = list->count };
+
+    if (list->count > 0) {
+        memcpy(copy.keys, list->keys, list->count * sizeof(*list->keys));
+    }
+    return copy;
+}
+
 static void publish(struct keyring *self, const struct key_list *list)
 {
     char buffer[JWKS_MAX];
     char active_buffer[JWKS_MAX];
     struct text jwks = text_over(buffer, sizeof(buffer));
     struct text active_jwks = text_over(active_buffer, sizeof(active_buffer));
+    struct key_list copy = copy_of(list);
 
     print_keys(&jwks, list, key_is_published);
     print_keys(&active_jwks, list, is_active);
     pthread_mutex_lock(&self->lock);
     memcpy(self->jwks, buffer, jwks.length + 1);
     memcpy(self->active_jwks, active_buffer, active_jwks.length + 1);
+    key_list_clear(&self->list);
+    self->list = copy;
     pthread_mutex_unlock(&self->lock);
 }
 
@@ -407,9 +422,17 @@ void keyring_stop(struct keyring *self)
         (void)sem_post(&self->stopping);
         pthread_join(self->thread, NULL);
     }
+    key_list_clear(&self->list);
     sem_destroy(&self->stopping);
     pthread_mutex_destroy(&self->lock);
     free(self);
+}
+
+void keyring_list_keys(struct keyring *self, struct key_list *list_out)
+{
+    pthread_mutex_lock(&self->lock);
+    *list_out = copy_of(&self->list);
+    pthread_mutex_unlock(&self->lock);
 }
 
 void keyring_print_jwks(struct keyring *self, struct text *text)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/crash_point.h"
 #include "base/json_check.h"
 #include "base/log.h"
@@ -40,7 +41,8 @@ struct ledger {
     struct merkle_edge committed;
     int64_t checkpointed;
     bool is_rolled_back;
-    struct head lost; /* is_rolled_back: what the store should have had */
+    int64_t stopped_ns; /* since when it does not permit; 0: it does */
+    struct head lost;   /* is_rolled_back: what the store should have had */
     _Atomic bool
         permits; /* what follows from these, for the exchange to look at without the lock */
 };
@@ -214,7 +216,10 @@ static bool is_behind(const struct ledger *self)
 /* With the lock held, after a change. */
 static void settle_permission(struct ledger *self)
 {
-    atomic_store(&self->permits, !self->is_rolled_back && !is_behind(self));
+    const bool permits = !self->is_rolled_back && !is_behind(self);
+
+    atomic_store(&self->permits, permits);
+    self->stopped_ns = permits ? 0 : self->stopped_ns != 0 ? self->stopped_ns : monotonic_ns();
 }
 
 /* With the lock held. */
@@ -545,7 +550,8 @@ struct ledger_status ledger_status(struct ledger *self)
                                           .size = self->committed.size,
                                           .checkpointed = self->checkpointed,
                                           .is_rolled_back = self->is_rolled_back,
-                                          .permits = atomic_load(&self->permits) };
+                                          .permits = atomic_load(&self->permits),
+                                          .stopped_ns = self->stopped_ns };
     pthread_mutex_unlock(&self->lock);
     return status;
 }

@@ -11,7 +11,6 @@
 #include "core/service_state.h"
 
 enum {
-    SELF_TEST_MAX_AGE_S = 10,
     HEARTBEAT_MAX_AGE_MS = 1000,
 };
 
@@ -170,6 +169,8 @@ bool service_start(const struct service_options *options, struct service **servi
         service_stop(self);
         return false;
     }
+    self->started_s = store_now_s(self->store);
+    self->started_ns = monotonic_ns();
     *service_out = self;
     return true;
 }
@@ -253,19 +254,20 @@ static bool beat(struct service *self, struct error *err)
     return true;
 }
 
-/* However often one asks, the store is written at most once in HEARTBEAT_MAX_AGE_MS. */
+/* However often one asks, the store is written at most once in HEARTBEAT_MAX_AGE_MS, and who waited for
+ * another's answer takes it for its own: of those who wait for a store that hangs none waits for two. */
 static bool store_answers(struct service *self, struct error *err)
 {
-    bool good = true;
-
     pthread_mutex_lock(&self->heartbeat_lock);
     if (self->heartbeat_ns == 0
         || monotonic_ns() - self->heartbeat_ns > HEARTBEAT_MAX_AGE_MS * (int64_t)NS_PER_MS) {
-        good = beat(self, err);
-        self->heartbeat_ns = good ? monotonic_ns() : 0;
+        self->heartbeat_error.code = ERROR_NONE;
+        (void)!beat(self, &self->heartbeat_error);
+        self->heartbeat_ns = monotonic_ns();
     }
+    *err = self->heartbeat_error;
     pthread_mutex_unlock(&self->heartbeat_lock);
-    return good;
+    return err->code == ERROR_NONE;
 }
 
 bool service_is_ready(struct service *self, struct error *err)

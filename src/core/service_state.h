@@ -23,6 +23,8 @@ struct service {
     struct keyring *keyring;
     struct revocations *revocations;
     struct checkpointer *checkpointer;
+    int64_t started_ns; /* monotonic */
+    int64_t started_s;  /* the same by the store's clock */
     bool has_started; /* and the ledger says so */
     struct code_table *codes;
     struct undelivered *undelivered;
@@ -31,7 +33,8 @@ struct service {
     struct metrics metrics;
 
     pthread_mutex_t heartbeat_lock;
-    int64_t heartbeat_ns; /* monotonic time of the last write that worked; 0: none */
+    int64_t heartbeat_ns; /* monotonic time of the last write's end; 0: there was none */
+    struct error heartbeat_error; /* of that write; code ERROR_NONE: it worked */
 };
 
 /* replay.c: a code that turned out to be spent was redeemed again: enters that into the ledger, and
