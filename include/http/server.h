@@ -61,6 +61,7 @@ MUST_CHECK bool server_start(const struct server_options *options, const struct 
 const char *server_address(const struct server *server);
 
 unsigned server_connections(const struct server *server);
+unsigned server_connections_max(const struct server *server);
 
 /* Requests that were answered 429. */
 uint64_t server_rate_limited(const struct server *server);

@@ -40,3 +40,4 @@ endpoint_fn openapi_endpoint;        /* GET /openapi.json */
 endpoint_fn livez_endpoint;
 endpoint_fn readyz_endpoint;
 endpoint_fn metrics_endpoint;
+endpoint_fn status_endpoint; /* GET /api/v1/status */

@@ -153,6 +153,15 @@ static const struct route routes[] = {
         .summary = "Metrics, as Prometheus reads them",
         .success = { 200, "The metrics", NULL, "text/plain; version=0.0.4" },
     },
+    {
+        .roles = ON_ADMIN,
+        .method = "GET",
+        .path = "/api/v1/status",
+        .endpoint = status_endpoint,
+        .operation = "GetStatus",
+        .summary = "All that an operator wants to know of this server, and what is wrong with it",
+        .success = { 200, "The status", "StatusDto", NULL },
+    },
 
     /* Older paths that wallets still use. */
     {

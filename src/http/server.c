@@ -592,6 +592,11 @@ unsigned server_connections(const struct server *self)
     return connections_count(self->connections);
 }
 
+unsigned server_connections_max(const struct server *self)
+{
+    return self->options->connections;
+}
+
 uint64_t server_rate_limited(const struct server *self)
 {
     return atomic_load(&self->rate_limited);

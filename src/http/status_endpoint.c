@@ -1,0 +1,18 @@
+/* GET /api/v1/status: what the service tells of itself, and what is known here. */
+#include "http/endpoint.h"
+
+bool status_endpoint(const struct site *site, const struct request *request, struct reply *reply,
+                     struct error *err)
+{
+    struct text text = reply_text(reply, STATUS_MAX);
+    const struct edge_status edge = {
+        .public_address = server_address(site->public_server),
+        .connections = server_connections(site->public_server),
+        .connections_max = server_connections_max(site->public_server),
+        .rate_limited = server_rate_limited(site->public_server),
+    };
+
+    (void)request;
+    service_print_status(site->service, &edge, &text);
+    return reply_set_text(reply, 200, &text, err);
+}
