@@ -41,3 +41,4 @@ endpoint_fn livez_endpoint;
 endpoint_fn readyz_endpoint;
 endpoint_fn metrics_endpoint;
 endpoint_fn status_endpoint; /* GET /api/v1/status */
+endpoint_fn page_endpoint;   /* GET / of the admin listener */

@@ -174,6 +174,7 @@ void reply_error(struct reply *reply, const struct error *err, const char *metho
     reply->retry_after_s = shown.retry_after_s;
     reply->cache_control = NULL;
     reply->etag = NULL;
+    reply->headers = NULL;
 }
 
 void reply_send_timeout(int fd)

@@ -8,6 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct reply_header {
+    const char *name;
+    const char *value;
+};
+
 struct reply {
     int status;
     const char *content_type; /* static */
@@ -16,8 +21,9 @@ struct reply {
     const char *cache_control; /* static or the site's; NULL: "no-store" */
     const char *etag;          /* NULL: none; may point into etag_text */
     char etag_text[48];
-    const char *allow; /* of a 405 */
-    int retry_after_s; /* of a 503; 0: none */
+    const char *allow;                  /* of a 405 */
+    int retry_after_s;                  /* of a 503; 0: none */
+    const struct reply_header *headers; /* more, up to one without a name; static; NULL: none */
 };
 
 /* A body of at most `size` bytes to write into; reply_set_text() then says how much it became. */

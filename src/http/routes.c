@@ -162,6 +162,15 @@ static const struct route routes[] = {
         .summary = "All that an operator wants to know of this server, and what is wrong with it",
         .success = { 200, "The status", "StatusDto", NULL },
     },
+    {
+        .roles = ON_ADMIN,
+        .method = "GET",
+        .path = "/",
+        .endpoint = page_endpoint,
+        .operation = "GetPage",
+        .summary = "The operator's page, which shows the status",
+        .success = { 200, "The page", NULL, "text/html; charset=utf-8" },
+    },
 
     /* Older paths that wallets still use. */
     {

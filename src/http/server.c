@@ -88,6 +88,10 @@ static enum MHD_Result send_reply(struct connection *state, struct MHD_Connectio
         (void)snprintf(retry_after, sizeof(retry_after), "%d", owned->retry_after_s);
         (void)MHD_add_response_header(response, "Retry-After", retry_after);
     }
+    for (const struct reply_header *header = owned->headers; header != NULL && header->name != NULL;
+         header++) {
+        (void)MHD_add_response_header(response, header->name, header->value);
+    }
     if (close) {
         (void)MHD_add_response_header(response, "Connection", "close");
     }
