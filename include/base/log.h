@@ -20,6 +20,11 @@ enum log_level {
 /* Lines above `level` are dropped. `level` starts as LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 
+/* From now on each line of this thread has the field traceparent, with this value; "": no more. Of at most
+ * LOG_TRACE_MAX characters of [0-9a-f-]. */
+enum { LOG_TRACE_MAX = 55 };
+void log_set_trace(const char *traceparent);
+
 /* `event` is dotted lower case ("signer.down"); `format` gives "name=value name=value" or is "". */
 void log_event(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

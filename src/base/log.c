@@ -9,10 +9,16 @@
 enum { LINE_SIZE = 1400, FIELDS_SIZE = LINE_SIZE / 2 };
 
 static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
+static _Thread_local char trace[LOG_TRACE_MAX + 1];
 
 void log_set_level(enum log_level level)
 {
     atomic_store_explicit(&threshold, level, memory_order_relaxed);
+}
+
+void log_set_trace(const char *traceparent)
+{
+    (void)snprintf(trace, sizeof(trace), "%s", traceparent);
 }
 
 /* An event stays one line and a terminal stays sane: control and non-ASCII bytes become '?'. */
@@ -30,7 +36,8 @@ static void write_line(enum log_level level, const char *event, const char *fiel
                        const char *error)
 {
     char line[LINE_SIZE];
-    int length = snprintf(line, sizeof(line) - 1, "<%d>%s%s%s%s%s%s", (int)level, event,
+    int length = snprintf(line, sizeof(line) - 1, "<%d>%s%s%s%s%s%s%s%s", (int)level, event,
+                          trace[0] != '\0' ? " traceparent=" : "", trace,
                           fields[0] != '\0' ? " " : "", fields, error != NULL ? " error=\"" : "",
                           error != NULL ? error : "", error != NULL ? "\"" : "");
     if (length >= (int)sizeof(line) - 1) {

@@ -24,6 +24,7 @@
 #include "http/rate_limit.h"
 #include "http/routes.h"
 #include "http/tls_session.h"
+#include "http/traceparent.h"
 
 enum {
     HANDSHAKES_END_S = 5,
@@ -200,6 +201,8 @@ static enum MHD_Result begin_request(const struct server *self, struct connectio
     struct error err;
     const char *allow = NULL;
 
+    log_set_trace(
+        traceparent_of(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "traceparent")));
     state->received_ns = monotonic_ns();
     state->route = NULL;
     atomic_store(&state->is_kept, false);
@@ -380,6 +383,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         return;
     }
     CRASH_POINT(ANSWER_SENT);
+    log_set_trace("");
     explicit_bzero(state->body, state->body_length); /* codes and secrets do not stay */
     state->body_length = 0;
     state->body_too_large = false;

@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -129,6 +130,33 @@ static void test_a_line_too_long_is_cut_and_still_ends(void)
     CU_ASSERT_EQUAL(text[strlen(text) - 1], '\n');
 }
 
+static void *log_elsewhere(void *argument)
+{
+    log_event(LOG_LEVEL_INFO, "elsewhere", "%s", "");
+    return argument;
+}
+
+static void test_a_trace_is_on_each_line_of_its_thread_until_it_ends(void)
+{
+    struct error err;
+    pthread_t thread;
+
+    CU_ASSERT_FALSE(fail(&err, ERROR_INTERNAL, "x"));
+    log_set_trace("00-1-2-01");
+    log_event(LOG_LEVEL_INFO, "got", "a=%d", 1);
+    log_event(LOG_LEVEL_INFO, "got", "%s", "");
+    log_error(LOG_LEVEL_INFO, "got", &err, "a=%d", 2);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, log_elsewhere, NULL), 0);
+    pthread_join(thread, NULL);
+    log_set_trace("");
+    log_event(LOG_LEVEL_INFO, "got", "a=%d", 3);
+    CU_ASSERT_STRING_EQUAL(caught(), "<6>got traceparent=00-1-2-01 a=1\n"
+                                     "<6>got traceparent=00-1-2-01\n"
+                                     "<6>got traceparent=00-1-2-01 a=2 error=\"x\"\n"
+                                     "<6>elsewhere\n"
+                                     "<6>got a=3\n");
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -142,6 +170,8 @@ int main(void)
           test_control_bytes_and_quotes_in_an_error_are_cleaned },
         { "levels above the threshold are dropped", test_levels_above_the_threshold_are_dropped },
         { "a line too long is cut and still ends", test_a_line_too_long_is_cut_and_still_ends },
+        { "a trace is on each line of its thread until it ends",
+          test_a_trace_is_on_each_line_of_its_thread_until_it_ends },
         CU_TEST_INFO_NULL,
     };
     return run_suite("log", catch_stderr, give_stderr_back, tests);
