@@ -5,6 +5,7 @@
 #include "ctl/keys.h"
 #include "ctl/ledger.h"
 #include "ctl/restore.h"
+#include "ctl/status.h"
 #include "ctl/tokens.h"
 #include "ctl/wallet.h"
 
@@ -31,7 +32,9 @@ enum {
     OPTION_AK_NAME,
     OPTION_REASON,
     OPTION_YES,
+    OPTION_WATCH,
     WORDS_MAX = 4,
+    URL_SIZE = 320,
 };
 
 struct arguments {
@@ -40,6 +43,7 @@ struct arguments {
     struct authorizations_options authorizations;
     struct ledger_arguments ledger;
     struct restore_options restore;
+    struct status_options status;
     struct tokens_options tokens;
     struct wallet_options wallet;
     const char *words[WORDS_MAX]; /* "keys", "generate", "main" */
@@ -76,6 +80,11 @@ static bool is_wallet(const struct arguments *arguments)
     return arguments->word_count == 1 && strcmp(arguments->words[0], "wallet") == 0;
 }
 
+static bool is_status(const struct arguments *arguments)
+{
+    return arguments->word_count == 1 && strcmp(arguments->words[0], "status") == 0;
+}
+
 static bool is_ledger(const struct arguments *arguments)
 {
     return arguments->word_count >= 2 && strcmp(arguments->words[0], "ledger") == 0;
@@ -92,6 +101,9 @@ static bool needs_configuration(const struct arguments *arguments)
 {
     if (is_wallet(arguments)) {
         return false;
+    }
+    if (is_status(arguments)) {
+        return arguments->wallet.url == NULL;
     }
     if (is_ledger(arguments)) {
         return ledger_needs_configuration(arguments->words + 1, arguments->word_count - 1,
@@ -124,8 +136,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->authorizations.yes = true;
         arguments->restore.yes = true;
         return 0;
+    case OPTION_WATCH:
+        arguments->status.watch = true;
+        return 0;
     case OPTION_JSON:
         arguments->options.json = true;
+        arguments->status.json = true;
         arguments->restore.json = true;
         arguments->authorizations.json = true;
         arguments->ledger.json = true;
@@ -187,6 +203,7 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
         { "json", OPTION_JSON, NULL, 0, "Print for a machine", 0 },
         { "yes", OPTION_YES, NULL, 0, "authorizations cancel, ledger accept-restore: do not ask",
           0 },
+        { "watch", OPTION_WATCH, NULL, 0, "status: each second anew, until Ctrl-C", 0 },
         { "reason", OPTION_REASON, "TEXT", 0,
           "ledger accept-restore, tokens revoke: why; the ledger keeps it", 0 },
         { "algorithm", OPTION_ALGORITHM, "ALG", 0,
@@ -222,11 +239,11 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
                     "ledger verify\nledger prove JTI\nledger check-proof FILE\n"
                     "ledger consistency CHECKPOINT CHECKPOINT\nledger export\n"
                     "ledger checkpoint\nledger audit-key\nledger accept-restore\n"
-                    "tokens revoke JTI\ntokens revoked\nwallet",
+                    "tokens revoke JTI\ntokens revoked\nstatus\nwallet",
         .doc =
-            "issuerctl shows and makes the keys of issuerd, shows, approves and cancels its "
-            "authorization requests, verifies and proves its ledger, revokes tokens, and is a "
-            "wallet to try it with.\v"
+            "issuerctl shows how a running issuerd is, shows and makes its keys, shows, approves "
+            "and cancels its authorization requests, verifies and proves its ledger, revokes "
+            "tokens, and is a wallet to try it with.\v"
             "A key's life: generated, published (in the JWK Set), active (signs), retiring (its "
             "tokens live), retired, destroyed. keys list shows each key's state, opens it on "
             "its device, checks its attributes and has it sign once. keys generate makes the "
@@ -270,12 +287,16 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
             "/api/v1/tokens/revoked; who takes tokens looks there. tokens revoked shows what is "
             "revoked and has not expired, the last first. A JTI that begins with a hyphen is "
             "written after --.\n\n"
+            "status asks a running issuerd, at its admin listener, whether it is issuing, since "
+            "when not, and what comes next. It ends with 0 if a token can be issued, else with "
+            "1.\n\n"
             "wallet is a wallet to try a server with: it makes a DID, opens an authorization "
             "request, proves that the DID is its own, and trades the code for a token. It needs "
             "no configuration, only --url. A code is never shown, a token only written to "
             "--token-file.\n\n"
             "Exit status: 0 done, 1 the rules or the server refuse it or the evidence, the "
-            "ledger or a proof does not hold, 64 wrong arguments, 69 the device or the store "
+            "ledger or a proof does not hold, 64 wrong arguments, 69 the "
+            "device or the store "
             "refused or failed or the server does not answer, 73 a file cannot be made, 78 "
             "wrong configuration.",
     };
@@ -361,6 +382,26 @@ static int run_command(const struct service_options *service, const struct argum
     return run_tokens(service, arguments);
 }
 
+/* The admin listener of the configuration, which is at a port of its own choice only in tests. */
+static int run_configured_status(const struct config *config, const struct status_options *options)
+{
+    struct status_options configured = *options;
+    const char *listen = config->admin_listen;
+    const bool is_socket = strncmp(listen, "unix:", strlen("unix:")) == 0;
+    const size_t length = strlen(listen);
+    char url[URL_SIZE];
+
+    if (!is_socket && length > 2 && strcmp(listen + length - 2, ":0") == 0) {
+        (void)fprintf(stderr,
+                      "issuerctl: admin.listen takes any port: which one it is, issuerd says "
+                      "when it starts; give it with --url\n");
+        return EX_USAGE;
+    }
+    (void)snprintf(url, sizeof(url), "%s%s", is_socket ? "" : "http://", listen);
+    configured.url = url;
+    return status_run(&configured);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = { .config = NULL };
@@ -374,6 +415,10 @@ int main(int argc, char **argv)
     if (is_wallet(&arguments)) {
         return wallet_run(&arguments.wallet);
     }
+    arguments.status.url = arguments.wallet.url;
+    if (!needs_configuration(&arguments) && is_status(&arguments)) {
+        return status_run(&arguments.status);
+    }
     if (!needs_configuration(&arguments) && is_ledger(&arguments)) {
         return run_ledger(NULL, &arguments);
     }
@@ -385,6 +430,11 @@ int main(int argc, char **argv)
         config_print_problems(stderr, arguments.config, &problems);
         config_problems_clear(&problems);
         return EX_CONFIG;
+    }
+    if (is_status(&arguments)) {
+        const int status = run_configured_status(config, &arguments.status);
+        config_free(config);
+        return status;
     }
     const int status = service_config_fill(&service_config, config, &err)
                          ? run_command(&service_config.options, &arguments)

@@ -15,7 +15,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "ctl/ctl.h"
-#include "ctl/wallet_http.h"
+#include "ctl/http_client.h"
 #include "ctl/wallet_vp.h"
 #include "jose/json.h"
 #include "jose/jwt.h"
@@ -29,7 +29,7 @@ enum {
     CODE_MAX = 128,
 };
 
-DEFINE_RELEASE(release_http, struct wallet_http, wallet_http_free)
+DEFINE_RELEASE(release_http, struct http_client, http_client_free)
 DEFINE_RELEASE(release_key, EVP_PKEY, EVP_PKEY_free)
 
 /* ---- options ---- */
@@ -108,7 +108,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const struct argp_option argp_options[] = {
-    { "url", OPTION_URL, "URL", 0, "Where the server is: http://127.0.0.1:8080, or unix:/PATH", 0 },
+    { "url", OPTION_URL, "URL", 0,
+      "Where the server is: http://127.0.0.1:8080, or unix:/PATH. status: its admin listener "
+      "(default: "
+      "the configuration's)",
+      0 },
     { "alg", OPTION_ALG, "ALG", 0,
       "What the holder signs with: " WALLET_ALGORITHM_NAMES " (default: ES256)", 0 },
     { "did", OPTION_DID, "METHOD", 0, "The holder's DID: key or jwk (default: key)", 0 },
@@ -130,7 +134,7 @@ const struct argp wallet_argp = { .options = argp_options, .parser = parse_optio
 
 struct wallet {
     const struct wallet_options *options;
-    struct wallet_http *http;
+    struct http_client *http;
     EVP_PKEY *key;
     struct wallet_did holder;
     char *definition_text; /* NULL: none */
@@ -254,7 +258,7 @@ static void make_random(char out[static RANDOM_SIZE])
 /* ---- requests ---- */
 
 /* The server's own words. */
-static bool fail_answer(const char *method, const char *path, const struct wallet_answer *answer,
+static bool fail_answer(const char *method, const char *path, const struct http_answer *answer,
                         struct error *err)
 {
     scoped(release_cjson) cJSON *body = NULL;
@@ -274,10 +278,10 @@ static bool call(struct wallet *wallet, const char *path, const char *body, long
                  cJSON **answer_out, struct error *err)
 {
     const char *method = body != NULL ? "POST" : "GET";
-    struct wallet_answer answer;
+    struct http_answer answer;
 
     tell(wallet, "%s %s ... ", method, path);
-    if (!wallet_http_send(wallet->http, path, body, &answer, err)) {
+    if (!http_client_send(wallet->http, path, body, &answer, err)) {
         tell(wallet, "\n");
         return false;
     }
@@ -530,7 +534,7 @@ int wallet_run(const struct wallet_options *options)
         (void)ctl_complain(&err);
         return EX_CANTCREAT;
     }
-    wallet.http = wallet_http_new(options->url);
+    wallet.http = http_client_new(options->url);
     if (!walk(&wallet, &err)) {
         return ctl_refuse(&err);
     }

@@ -79,7 +79,7 @@ refused src/ctl/main.c "hsm/key_provider.h"
 allowed src/ctl/evidence.c "hsm/tpm_public.h"
 allowed src/ctl/evidence.c <tss2/tss2_mu.h>
 refused src/ctl/keys.c <tss2/tss2_mu.h>
-allowed src/ctl/wallet_http.c <curl/curl.h>
+allowed src/ctl/http_client.c <curl/curl.h>
 refused src/ctl/wallet.c <curl/curl.h>
 allowed src/ctl/wallet_key.h <openssl/types.h>
 refused src/ctl/wallet_vp.c <openssl/evp.h>

@@ -1,4 +1,4 @@
-#include "ctl/wallet_http.h"
+#include "ctl/http_client.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,19 +10,19 @@
 
 enum { URL_MAX = 4096 };
 
-struct wallet_http {
+struct http_client {
     const char *url;
     CURL *curl;
     char problem[CURL_ERROR_SIZE];
     size_t length;
-    char body[WALLET_ANSWER_MAX + 1];
+    char body[HTTP_ANSWER_MAX + 1];
 };
 
 DEFINE_RELEASE(release_headers, struct curl_slist, curl_slist_free_all)
 
-struct wallet_http *wallet_http_new(const char *url)
+struct http_client *http_client_new(const char *url)
 {
-    struct wallet_http *self = xcalloc(1, sizeof(*self));
+    struct http_client *self = xcalloc(1, sizeof(*self));
 
     self->url = url;
     self->curl = curl_easy_init();
@@ -33,7 +33,7 @@ struct wallet_http *wallet_http_new(const char *url)
 }
 
 /* Answers hold codes and tokens. */
-void wallet_http_free(struct wallet_http *self)
+void http_client_free(struct http_client *self)
 {
     curl_easy_cleanup(self->curl);
     explicit_bzero(self->body, self->length);
@@ -43,10 +43,10 @@ void wallet_http_free(struct wallet_http *self)
 /* Less than all of it tells curl to give up. */
 static size_t take_bytes(const char *bytes, size_t size, size_t count, void *context)
 {
-    struct wallet_http *self = context;
+    struct http_client *self = context;
     const size_t length = size * count;
 
-    if (length > WALLET_ANSWER_MAX - self->length) {
+    if (length > HTTP_ANSWER_MAX - self->length) {
         return 0;
     }
     memcpy(self->body + self->length, bytes, length);
@@ -54,12 +54,12 @@ static size_t take_bytes(const char *bytes, size_t size, size_t count, void *con
     return length;
 }
 
-static void set_rules(struct wallet_http *self)
+static void set_rules(struct http_client *self)
 {
     curl_easy_reset(self->curl);
     (void)curl_easy_setopt(self->curl, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(self->curl, CURLOPT_PROXY, "");
-    (void)curl_easy_setopt(self->curl, CURLOPT_TIMEOUT_MS, (long)WALLET_DEADLINE_MS);
+    (void)curl_easy_setopt(self->curl, CURLOPT_TIMEOUT_MS, (long)HTTP_DEADLINE_MS);
     (void)curl_easy_setopt(self->curl, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(self->curl, CURLOPT_USERAGENT, "issuerctl/" ISSUERD_VERSION);
     (void)curl_easy_setopt(self->curl, CURLOPT_WRITEFUNCTION, take_bytes);
@@ -67,7 +67,7 @@ static void set_rules(struct wallet_http *self)
     (void)curl_easy_setopt(self->curl, CURLOPT_ERRORBUFFER, self->problem);
 }
 
-static void set_url(struct wallet_http *self, const char *path)
+static void set_url(struct http_client *self, const char *path)
 {
     const bool is_socket = strncmp(self->url, "unix:", strlen("unix:")) == 0;
     char url[URL_MAX];
@@ -79,8 +79,8 @@ static void set_url(struct wallet_http *self, const char *path)
     }
 }
 
-bool wallet_http_send(struct wallet_http *self, const char *path, const char *json,
-                      struct wallet_answer *answer_out, struct error *err)
+bool http_client_send(struct http_client *self, const char *path, const char *json,
+                      struct http_answer *answer_out, struct error *err)
 {
     scoped(release_headers) struct curl_slist *headers =
         curl_slist_append(NULL, "Content-Type: application/json");
