@@ -79,7 +79,7 @@ static const struct config_setting SETTINGS[] = {
       CHOICE("X-Forwarded-For Forwarded", "X-Forwarded-For"), FIELD(client_address_header) },
 
     { "admin", "listen",
-      "Where health, metrics and approvals are served: a loopback address or unix:/PATH; with "
+      "Where health, metrics, status and approvals are served: a loopback address or unix:/PATH; with "
       "client certificates any address.",
       TEXT(200, config_check_address, "127.0.0.1:8081"), FIELD(admin_listen) },
     { "admin", "tls_certificate_file",
