@@ -107,7 +107,7 @@ static bool open_sessions(struct pkcs11_signer *self, unsigned wanted, struct er
         return error_context(err, "session %u of %u", self->base.sessions + 1, ceiling);
     }
     if (self->base.sessions < wanted) {
-        log_event(LOG_LEVEL_WARNING, "signer.fewer_sessions", "%s has=%u wanted=%u",
+        log_event(LOG_LEVEL_WARNING, "signer.fewer_sessions", "token='%s' has=%u wanted=%u",
                   self->device->token_name, self->base.sessions, wanted);
     }
     return true;

@@ -17,7 +17,7 @@ packages_of() {
     postgresql) echo postgresql ;;
     test) echo libcunit1-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck binutils \
         opensc openssl procps python3 python3-jsonschema sqlite3 swtpm swtpm-tools tpm2-tools postgresql \
-        faketime sslscan systemd help2man man-db iproute2 ;;
+        faketime sslscan systemd help2man man-db iproute2 chromium fonts-dejavu-core prometheus ;;
     *)
         echo "packages.sh: no group \"$1\": build, run, postgresql and test are" >&2
         return 2
@@ -68,6 +68,7 @@ install() {
     # Old lists give 404s, so they are always fetched; without a network the cache may still do.
     "${apt[@]}" update || echo "packages.sh: apt-get update failed; trying without" >&2
     case " $needed " in *" postgresql "*) no_cluster ;; esac
+    case " $needed " in *" prometheus "*) no_service ;; esac
     # shellcheck disable=SC2086
     if ! "${apt[@]}" install --no-install-recommends $needed; then
         echo "packages.sh: apt-get could not install: $needed" >&2
@@ -82,7 +83,23 @@ no_cluster() {
     [ ! -e "$place/issuerd.conf" ] || return 0
     "${as_root[@]}" mkdir -p "$place"
     echo 'create_main_cluster = false' | "${as_root[@]}" tee "$place/issuerd.conf" >/dev/null
-    trap '"${as_root[@]}" rm -f /etc/postgresql-common/createcluster.d/issuerd.conf' EXIT
+    only_meanwhile "$place/issuerd.conf"
+}
+
+# What is wanted of prometheus is promtool; the server it brings is not started.
+no_service() {
+    local place=/usr/sbin/policy-rc.d
+    [ ! -e "$place" ] || return 0
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$place" >/dev/null
+    "${as_root[@]}" chmod 755 "$place"
+    only_meanwhile "$place"
+}
+
+# Removes the file at the end.
+meanwhile=()
+only_meanwhile() {
+    meanwhile+=("$1")
+    trap '"${as_root[@]}" rm -f "${meanwhile[@]}"' EXIT
 }
 
 if [ $# -lt 2 ]; then

@@ -164,4 +164,5 @@ bool service_is_alive(struct service *service);
 void service_print_status(struct service *service, const struct edge_status *edge,
                           struct text *text);
 
+/* In the Prometheus text format 0.0.4. It asks whether the service is ready, likewise. */
 void service_print_metrics(struct service *service, struct text *text);

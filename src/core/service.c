@@ -360,8 +360,36 @@ static const struct gauge gauges[] = {
       "Age of the last verified self-test signature; -1: none.", value_self_test_age },
 };
 
+static void print_one(struct text *text, const char *name, const char *help, int64_t value)
+{
+    metrics_print_head(text, name, "gauge", help);
+    text_add(text, name);
+    text_add(text, " ");
+    text_add_number(text, value);
+    text_add(text, "\n");
+}
+
+static void print_gauges(struct service *self, struct text *text)
+{
+    struct error err = { .code = ERROR_NONE };
+
+    metrics_print_head(text, "issuerd_info", "gauge", "1, with what this server is.");
+    text_add(text, "issuerd_info{version=\"" ISSUERD_VERSION "\",node=\"");
+    text_add(text, self->options->ledger.node);
+    text_add(text, "\"} 1\n");
+    print_one(text, "issuerd_ready", "1 while a token can be issued.",
+              service_is_ready(self, &err));
+    print_one(text, "issuerd_store_failing",
+              "1 since a transaction failed, until one is committed.",
+              committer_status(self->committer).failing_ns != 0);
+    print_one(text, "issuerd_ledger_backlog_limit",
+              "Most entries that may wait for a signed checkpoint; 0: none is signed.",
+              self->options->ledger.backlog_max);
+}
+
 void service_print_metrics(struct service *self, struct text *text)
 {
+    print_gauges(self, text);
     metrics_print(&self->metrics, text);
     checkpointer_print_metrics(self->checkpointer, text);
     for (size_t i = 0; i < COUNT_OF(gauges); i++) {

@@ -67,6 +67,10 @@ bool metrics_endpoint(const struct site *site, const struct request *request, st
     (void)snprintf(line, sizeof(line), "issuerd_connections %u\n",
                    server_connections(site->public_server));
     text_add(&text, line);
+    metrics_print_head(&text, "issuerd_connections_limit", "gauge", "Most of them.");
+    (void)snprintf(line, sizeof(line), "issuerd_connections_limit %u\n",
+                   server_connections_max(site->public_server));
+    text_add(&text, line);
     metrics_print_head(&text, "issuerd_rate_limited_total", "counter", "Requests answered 429.");
     (void)snprintf(line, sizeof(line), "issuerd_rate_limited_total %" PRIu64 "\n",
                    server_rate_limited(site->public_server));

@@ -1,0 +1,95 @@
+"""issuerd with its keys in files: what tests in Python speak to."""
+import http.client
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+CONF = """
+[issuer]
+url = https://issuer.example
+environment = development
+[public]
+listen = 127.0.0.1:{public}
+[admin]
+listen = 127.0.0.1:{admin}
+client_secret_file = {dir}/secret
+[store]
+url = sqlite:{dir}/issuerd.db
+[ledger]
+node = node-1
+signer = audit
+[signer main]
+uri = file:{dir}/main.pem
+[signer audit]
+uri = file:{dir}/audit.pem
+"""
+SECRET = "a secret of sixteen or more"
+
+
+class Server:
+    """issuerd with its keys in files."""
+
+    def __init__(self, program, directory):
+        self.program, self.directory = program, pathlib.Path(directory)
+        self.ports = {"public": 0, "admin": 0}
+        for name in "main", "audit":
+            subprocess.run(["openssl", "genpkey", "-quiet", "-algorithm", "EC", "-pkeyopt",
+                            "ec_paramgen_curve:P-256", "-out", self.directory / f"{name}.pem"], check=True)
+        (self.directory / "secret").write_text(SECRET + "\n")
+        for name in "main.pem", "audit.pem", "secret":
+            (self.directory / name).chmod(0o600)
+        self.start()
+
+    def start(self):
+        conf = self.directory / "issuerd.conf"
+        conf.write_text(CONF.format(dir=self.directory, **self.ports))
+        with (self.directory / "log").open("a") as log:
+            self.process = subprocess.Popen([self.program, "--config", conf], stdout=subprocess.PIPE,
+                                            stderr=log, text=True)
+        ready = self.process.stdout.readline()
+        ports = re.findall(r"127\.0\.0\.1:(\d+)", ready)
+        if len(ports) != 2:
+            sys.exit(f"issuerd did not start: {ready} {(self.directory / 'log').read_text()}")
+        self.ports = dict(zip(("public", "admin"), map(int, ports)))
+
+    def stop(self):
+        self.process.terminate()
+        if self.process.wait(timeout=60) != 0:
+            raise RuntimeError("the server did not end well")
+        self.process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.stop()
+
+    def ask(self, listener, method, path, body=None, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports[listener], timeout=60)
+        text = None if body is None else json.dumps(body)
+        connection.request(method, path, text, {"Content-Type": "application/json", **headers})
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        return answer.status, answer.headers, data
+
+    def make_code(self):
+        request = {"state": os.urandom(16).hex(), "nonce": os.urandom(16).hex()}
+        _, _, body = self.ask("public", "POST", "/api/v1/authorizations", request)
+        _, _, body = self.ask("admin", "POST", f"/api/v1/authorizations/{json.loads(body)['id']}/approve",
+                              {"holder_did": "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK"},
+                              **{"x-client-secret": SECRET})
+        return json.loads(body)["code"]
+
+    def redeem(self, code):
+        return self.ask("public", "POST", "/api/v1/tokens", {"authorization_code": code})[0]
+
+    def kill_signers(self):
+        for pid in subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True,
+                                  text=True).stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
