@@ -25,7 +25,7 @@ struct service {
     struct checkpointer *checkpointer;
     int64_t started_ns; /* monotonic */
     int64_t started_s;  /* the same by the store's clock */
-    bool has_started; /* and the ledger says so */
+    bool has_started;   /* and the ledger says so */
     struct code_table *codes;
     struct undelivered *undelivered;
     struct did_resolver *resolver; /* NULL: none is configured */
@@ -33,7 +33,7 @@ struct service {
     struct metrics metrics;
 
     pthread_mutex_t heartbeat_lock;
-    int64_t heartbeat_ns; /* monotonic time of the last write's end; 0: there was none */
+    int64_t heartbeat_ns;         /* monotonic time of the last write's end; 0: there was none */
     struct error heartbeat_error; /* of that write; code ERROR_NONE: it worked */
 };
 
