@@ -75,10 +75,13 @@ static bool has_begun_head(struct connection *connection)
 
 /* RFC 9112 9.6: who has a connection may send on it at any moment, and would see it reset. One that
  * rests when the drain begins has a while in which the next answer tells its end instead; one that
- * came later, the same from its accept; a TLS handshake has its own deadline. */
-static bool has_rested_enough(const struct connections *self, const struct connection *connection,
+ * came later, the same from its accept; a TLS handshake that is under way has until its own deadline. */
+static bool has_rested_enough(const struct connections *self, struct connection *connection,
                               int64_t now_ns)
 {
+    if (atomic_load(&connection->in_handshake) && bytes_received(connection) > 0) {
+        return false;
+    }
     const int64_t draining_ns = atomic_load(&self->draining_ns);
     const int64_t since_ns =
         connection->opened_ns > draining_ns ? connection->opened_ns : draining_ns;
@@ -96,8 +99,7 @@ static void check_head(struct connections *self, struct connection *connection, 
     const int64_t limit_s =
         connection->over_limit ? OVER_LIMIT_HEAD_S : self->options.head_timeout_s;
 
-    if (!has_sent && !atomic_load(&connection->in_handshake)
-        && has_rested_enough(self, connection, now_ns)) {
+    if (!has_sent && has_rested_enough(self, connection, now_ns)) {
         cut(connection, CONNECTION_HEAD, false);
     } else if (since_ns == 0 && has_sent) {
         atomic_store(&connection->since_ns, now_ns);
