@@ -15,7 +15,7 @@
 
 enum {
     SELF_TEST_MAX_AGE_S = 10, /* over it a signer is not taken for one that works */
-    CERTIFICATES_MAX = 4,
+    CERTIFICATES_MAX = 2,     /* one a listener */
     CERTIFICATE_WARNING_S = 30 * 86400,
     STATUS_MAX = 128 * 1024,
     STATUS_KEYS_MAX = 32, /* of the keyring's: those that came to their state last */

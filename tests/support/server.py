@@ -1,10 +1,11 @@
-"""issuerd with its keys in files: what tests in Python speak to."""
+"""issuerd with its keys in files and TLS on its public listener: what tests in Python speak to."""
 import http.client
 import json
 import os
 import pathlib
 import re
 import signal
+import ssl
 import subprocess
 import sys
 
@@ -14,6 +15,8 @@ url = https://issuer.example
 environment = development
 [public]
 listen = 127.0.0.1:{public}
+tls_certificate_file = {dir}/tls.pem
+tls_key_file = {dir}/tls.key
 [admin]
 listen = 127.0.0.1:{admin}
 client_secret_file = {dir}/secret
@@ -31,16 +34,19 @@ SECRET = "a secret of sixteen or more"
 
 
 class Server:
-    """issuerd with its keys in files."""
-
     def __init__(self, program, directory):
         self.program, self.directory = program, pathlib.Path(directory)
         self.ports = {"public": 0, "admin": 0}
         for name in "main", "audit":
             subprocess.run(["openssl", "genpkey", "-quiet", "-algorithm", "EC", "-pkeyopt",
                             "ec_paramgen_curve:P-256", "-out", self.directory / f"{name}.pem"], check=True)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                        "-nodes", "-days", "90", "-subj", "/CN=issuerd", "-addext", "subjectAltName=IP:127.0.0.1",
+                        "-keyout", self.directory / "tls.key", "-out", self.directory / "tls.pem"],
+                       check=True, capture_output=True)
+        self.trust = ssl.create_default_context(cafile=self.directory / "tls.pem")
         (self.directory / "secret").write_text(SECRET + "\n")
-        for name in "main.pem", "audit.pem", "secret":
+        for name in "main.pem", "audit.pem", "tls.key", "secret":
             (self.directory / name).chmod(0o600)
         self.start()
 
@@ -69,8 +75,13 @@ class Server:
         if self.process.poll() is None:
             self.stop()
 
+    def connect(self, listener):
+        if listener == "public":
+            return http.client.HTTPSConnection("127.0.0.1", self.ports[listener], timeout=60, context=self.trust)
+        return http.client.HTTPConnection("127.0.0.1", self.ports[listener], timeout=60)
+
     def ask(self, listener, method, path, body=None, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", self.ports[listener], timeout=60)
+        connection = self.connect(listener)
         text = None if body is None else json.dumps(body)
         connection.request(method, path, text, {"Content-Type": "application/json", **headers})
         answer = connection.getresponse()
