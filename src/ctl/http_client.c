@@ -7,11 +7,16 @@
 #include <curl/curl.h>
 
 #include "base/memory.h"
+#include "ctl/ctl.h"
+#include "jose/json.h"
 
-enum { URL_MAX = 4096 };
+enum {
+    URL_MAX = 1024,
+    URL_SIZE = 4096, /* with a path behind it */
+};
 
 struct http_client {
-    const char *url;
+    const struct http_peer *peer;
     CURL *curl;
     char problem[CURL_ERROR_SIZE];
     size_t length;
@@ -20,11 +25,77 @@ struct http_client {
 
 DEFINE_RELEASE(release_headers, struct curl_slist, curl_slist_free_all)
 
-struct http_client *http_client_new(const char *url)
+/* ---- options ---- */
+
+enum {
+    OPTION_URL = 1024,
+    OPTION_CA_FILE,
+    OPTION_CLIENT_CERTIFICATE,
+    OPTION_CLIENT_KEY,
+};
+
+static bool is_url(const char *text)
+{
+    const size_t length = strlen(text);
+
+    if (strncmp(text, "unix:/", 6) == 0) {
+        return length <= URL_MAX;
+    }
+    return (strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0)
+        && length <= URL_MAX && text[length - 1] != '/' && strcspn(text, "?#@ \\\"<>") == length;
+}
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    struct http_peer *peer = state->input;
+
+    switch (key) {
+    case OPTION_URL:
+        peer->url = value;
+        if (!is_url(value)) {
+            argp_error(
+                state,
+                "--url: http://HOST:PORT or https://HOST:PORT without a slash at the end, or "
+                "unix:/PATH");
+        }
+        return 0;
+    case OPTION_CA_FILE:
+        peer->ca_file = value;
+        return 0;
+    case OPTION_CLIENT_CERTIFICATE:
+        peer->certificate = value;
+        return 0;
+    case OPTION_CLIENT_KEY:
+        peer->key = value;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option argp_options[] = {
+    { "url", OPTION_URL, "URL", 0,
+      "Where the server is: https://HOST:PORT, http://127.0.0.1:8080, or unix:/PATH. status: its "
+      "admin listener (default: the configuration's)",
+      0 },
+    { "ca-file", OPTION_CA_FILE, "FILE", 0,
+      "The CAs that may vouch for the server (default: the system's)", 0 },
+    { "client-certificate", OPTION_CLIENT_CERTIFICATE, "FILE", 0,
+      "What an admin listener with tls_client_ca_file asks for", 0 },
+    { "client-key", OPTION_CLIENT_KEY, "FILE", 0, "Its private key (default: in the same file)",
+      0 },
+    { .name = NULL },
+};
+
+const struct argp http_peer_argp = { .options = argp_options, .parser = parse_option };
+
+/* ---- the client ---- */
+
+struct http_client *http_client_new(const struct http_peer *peer)
 {
     struct http_client *self = xcalloc(1, sizeof(*self));
 
-    self->url = url;
+    self->peer = peer;
     self->curl = curl_easy_init();
     if (self->curl == NULL) {
         abort();
@@ -67,15 +138,31 @@ static void set_rules(struct http_client *self)
     (void)curl_easy_setopt(self->curl, CURLOPT_ERRORBUFFER, self->problem);
 }
 
+static void set_certificates(struct http_client *self)
+{
+    const struct http_peer *peer = self->peer;
+
+    if (peer->ca_file != NULL) {
+        (void)curl_easy_setopt(self->curl, CURLOPT_CAINFO, peer->ca_file);
+        (void)curl_easy_setopt(self->curl, CURLOPT_CAPATH, NULL);
+    }
+    if (peer->certificate != NULL) {
+        (void)curl_easy_setopt(self->curl, CURLOPT_SSLCERT, peer->certificate);
+        (void)curl_easy_setopt(self->curl, CURLOPT_SSLKEY,
+                               peer->key != NULL ? peer->key : peer->certificate);
+    }
+}
+
 static void set_url(struct http_client *self, const char *path)
 {
-    const bool is_socket = strncmp(self->url, "unix:", strlen("unix:")) == 0;
-    char url[URL_MAX];
+    const char *base = self->peer->url;
+    const bool is_socket = strncmp(base, "unix:", strlen("unix:")) == 0;
+    char url[URL_SIZE];
 
-    (void)snprintf(url, sizeof(url), "%s%s", is_socket ? "http://localhost" : self->url, path);
+    (void)snprintf(url, sizeof(url), "%s%s", is_socket ? "http://localhost" : base, path);
     (void)curl_easy_setopt(self->curl, CURLOPT_URL, url);
     if (is_socket) {
-        (void)curl_easy_setopt(self->curl, CURLOPT_UNIX_SOCKET_PATH, self->url + strlen("unix:"));
+        (void)curl_easy_setopt(self->curl, CURLOPT_UNIX_SOCKET_PATH, base + strlen("unix:"));
     }
 }
 
@@ -86,6 +173,7 @@ bool http_client_send(struct http_client *self, const char *path, const char *js
         curl_slist_append(NULL, "Content-Type: application/json");
 
     set_rules(self);
+    set_certificates(self);
     set_url(self, path);
     if (json != NULL) {
         (void)curl_easy_setopt(self->curl, CURLOPT_HTTPHEADER, headers);
@@ -95,7 +183,7 @@ bool http_client_send(struct http_client *self, const char *path, const char *js
     self->problem[0] = '\0';
     const CURLcode code = curl_easy_perform(self->curl);
     if (code != CURLE_OK) {
-        return fail(err, ERROR_TIMEOUT, "%s: no answer: %s", self->url,
+        return fail(err, ERROR_TIMEOUT, "%s: no answer: %s", self->peer->url,
                     self->problem[0] != '\0' ? self->problem : curl_easy_strerror(code));
     }
     self->body[self->length] = '\0';
@@ -103,4 +191,18 @@ bool http_client_send(struct http_client *self, const char *path, const char *js
     answer_out->body = self->body;
     answer_out->length = self->length;
     return true;
+}
+
+void http_answer_words(const struct http_answer *answer, struct http_words *words_out)
+{
+    scoped(release_cjson) cJSON *body = NULL;
+    struct error ignored;
+
+    words_out->text[0] = '\0';
+    if (json_parse_object(answer->body, answer->length, &body, &ignored)
+        && json_text(body, "message") != NULL) {
+        (void)snprintf(words_out->text, sizeof(words_out->text), ": %s",
+                       json_text(body, "message"));
+        ctl_make_plain(words_out->text);
+    }
 }

@@ -45,6 +45,7 @@ struct arguments {
     struct restore_options restore;
     struct status_options status;
     struct tokens_options tokens;
+    struct http_peer server;
     struct wallet_options wallet;
     const char *words[WORDS_MAX]; /* "keys", "generate", "main" */
     size_t word_count;
@@ -103,7 +104,7 @@ static bool needs_configuration(const struct arguments *arguments)
         return false;
     }
     if (is_status(arguments)) {
-        return arguments->wallet.url == NULL;
+        return arguments->server.url == NULL;
     }
     if (is_ledger(arguments)) {
         return ledger_needs_configuration(arguments->words + 1, arguments->word_count - 1,
@@ -120,7 +121,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &arguments->authorizations;
         state->child_inputs[1] = &arguments->ledger;
-        state->child_inputs[2] = &arguments->wallet;
+        state->child_inputs[2] = &arguments->server;
+        state->child_inputs[3] = &arguments->wallet;
         return 0;
     case 'c':
         arguments->config = value;
@@ -225,7 +227,8 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
     static const struct argp_child children[] = {
         { &authorizations_argp, 0, "authorizations:", 1 },
         { &ledger_argp, 0, "ledger:", 2 },
-        { &wallet_argp, 0, "wallet:", 3 },
+        { &http_peer_argp, 0, "status, wallet:", 3 },
+        { &wallet_argp, 0, "wallet:", 4 },
         { .argp = NULL },
     };
     static const struct argp argp = {
@@ -388,6 +391,7 @@ static int run_configured_status(const struct config *config, const struct statu
     struct status_options configured = *options;
     const char *listen = config->admin_listen;
     const bool is_socket = strncmp(listen, "unix:", strlen("unix:")) == 0;
+    const char *scheme = config->admin_tls.certificate_file[0] != '\0' ? "https://" : "http://";
     const size_t length = strlen(listen);
     char url[URL_SIZE];
 
@@ -397,8 +401,8 @@ static int run_configured_status(const struct config *config, const struct statu
                       "when it starts; give it with --url\n");
         return EX_USAGE;
     }
-    (void)snprintf(url, sizeof(url), "%s%s", is_socket ? "" : "http://", listen);
-    configured.url = url;
+    (void)snprintf(url, sizeof(url), "%s%s", is_socket ? "" : scheme, listen);
+    configured.server.url = url;
     return status_run(&configured);
 }
 
@@ -413,9 +417,10 @@ int main(int argc, char **argv)
     log_set_level(LOG_LEVEL_WARNING);
     parse_arguments(argc, argv, &arguments);
     if (is_wallet(&arguments)) {
+        arguments.wallet.server = arguments.server;
         return wallet_run(&arguments.wallet);
     }
-    arguments.status.url = arguments.wallet.url;
+    arguments.status.server = arguments.server;
     if (!needs_configuration(&arguments) && is_status(&arguments)) {
         return status_run(&arguments.status);
     }

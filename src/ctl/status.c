@@ -370,9 +370,10 @@ static bool ask(struct http_client *client, const char *url, struct http_answer 
         return false;
     }
     if (answer_out->status != 200) {
-        return fail(err, ERROR_TIMEOUT,
-                    "%s answers %ld: is it the admin listener of an issuerd that has a status?",
-                    url, answer_out->status);
+        struct http_words words;
+        http_answer_words(answer_out, &words);
+        return fail(err, ERROR_TIMEOUT, "%s answers %ld%s%s", url, answer_out->status, words.text,
+                    answer_out->status == 404 ? ": is it the admin listener?" : "");
     }
     if (!json_parse_object(answer_out->body, answer_out->length, status_out, err)) {
         return error_context(err, "%s: no status", url);
@@ -387,7 +388,7 @@ static int show(struct http_client *client, const struct status_options *options
     struct http_answer answer;
     struct error err = { .code = ERROR_NONE };
 
-    if (!ask(client, options->url, &answer, &status, &err)) {
+    if (!ask(client, options->server.url, &answer, &status, &err)) {
         (void)fprintf(options->watch && !options->json ? out : stderr, "issuerctl: %s\n",
                       error_line(&err).text);
         return EX_UNAVAILABLE;
@@ -423,7 +424,7 @@ _Noreturn static void watch(struct http_client *client, const struct status_opti
 
 int status_run(const struct status_options *options)
 {
-    scoped(release_client) struct http_client *client = http_client_new(options->url);
+    scoped(release_client) struct http_client *client = http_client_new(&options->server);
 
     if (options->watch) {
         watch(client, options);

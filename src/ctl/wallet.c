@@ -35,25 +35,13 @@ DEFINE_RELEASE(release_key, EVP_PKEY, EVP_PKEY_free)
 /* ---- options ---- */
 
 enum {
-    OPTION_URL = 768,
-    OPTION_ALG,
+    OPTION_ALG = 768,
     OPTION_DID,
     OPTION_KEY,
     OPTION_DEFINITION,
     OPTION_CREDENTIAL,
     OPTION_TOKEN_FILE,
 };
-
-static bool is_url(const char *text)
-{
-    const size_t length = strlen(text);
-
-    if (strncmp(text, "unix:/", 6) == 0) {
-        return length <= URL_MAX;
-    }
-    return (strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0)
-        && length <= URL_MAX && text[length - 1] != '/' && strcspn(text, "?#@ \\\"<>") == length;
-}
 
 static bool is_algorithm(const char *name)
 {
@@ -66,15 +54,6 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     struct wallet_options *options = state->input;
 
     switch (key) {
-    case OPTION_URL:
-        options->url = value;
-        if (!is_url(value)) {
-            argp_error(
-                state,
-                "--url: http://HOST:PORT or https://HOST:PORT without a slash at the end, or "
-                "unix:/PATH");
-        }
-        return 0;
     case OPTION_ALG:
         options->algorithm = value;
         if (!is_algorithm(value)) {
@@ -108,11 +87,6 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const struct argp_option argp_options[] = {
-    { "url", OPTION_URL, "URL", 0,
-      "Where the server is: http://127.0.0.1:8080, or unix:/PATH. status: its admin listener "
-      "(default: "
-      "the configuration's)",
-      0 },
     { "alg", OPTION_ALG, "ALG", 0,
       "What the holder signs with: " WALLET_ALGORITHM_NAMES " (default: ES256)", 0 },
     { "did", OPTION_DID, "METHOD", 0, "The holder's DID: key or jwk (default: key)", 0 },
@@ -257,22 +231,6 @@ static void make_random(char out[static RANDOM_SIZE])
 
 /* ---- requests ---- */
 
-/* The server's own words. */
-static bool fail_answer(const char *method, const char *path, const struct http_answer *answer,
-                        struct error *err)
-{
-    scoped(release_cjson) cJSON *body = NULL;
-    struct error ignored;
-    char words[160] = "";
-
-    if (json_parse_object(answer->body, answer->length, &body, &ignored)
-        && json_text(body, "message") != NULL) {
-        (void)snprintf(words, sizeof(words), ": %s", json_text(body, "message"));
-        ctl_make_plain(words);
-    }
-    return fail(err, ERROR_CONFLICT, "%s %.64s: %ld%s", method, path, answer->status, words);
-}
-
 /* With `body` a POST. The caller owns *answer_out. */
 static bool call(struct wallet *wallet, const char *path, const char *body, long wanted,
                  cJSON **answer_out, struct error *err)
@@ -287,7 +245,10 @@ static bool call(struct wallet *wallet, const char *path, const char *body, long
     }
     tell(wallet, "%ld\n", answer.status);
     if (answer.status != wanted) {
-        return fail_answer(method, path, &answer, err);
+        struct http_words words;
+        http_answer_words(&answer, &words);
+        return fail(err, ERROR_CONFLICT, "%s %.64s: %ld%s", method, path, answer.status,
+                    words.text);
     }
     if (!json_parse_object(answer.body, answer.length, answer_out, err)) {
         err->code = ERROR_CONFLICT;
@@ -525,7 +486,7 @@ int wallet_run(const struct wallet_options *options)
     scoped(wallet_clear) struct wallet wallet = { .options = options };
     struct error err = { .code = ERROR_NONE };
 
-    if (options->url == NULL) {
+    if (options->server.url == NULL) {
         (void)fprintf(stderr, "issuerctl: wallet needs --url URL\n");
         return EX_USAGE;
     }
@@ -534,7 +495,7 @@ int wallet_run(const struct wallet_options *options)
         (void)ctl_complain(&err);
         return EX_CANTCREAT;
     }
-    wallet.http = http_client_new(options->url);
+    wallet.http = http_client_new(&options->server);
     if (!walk(&wallet, &err)) {
         return ctl_refuse(&err);
     }

@@ -5,12 +5,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "ctl/http_client.h"
 #include "ctl/wallet_key.h"
 
 enum { WALLET_CREDENTIALS_MAX = 16 };
 
 struct wallet_options {
-    const char *url;
+    struct http_peer server;
     const char *algorithm; /* NULL: ES256, or the key's */
     const char *key_file;  /* NULL: a new key, in memory alone */
     enum wallet_did_method did;

@@ -142,15 +142,22 @@ static struct http_client *connect_admin(void)
     return keep(http_connect(instance_admin_port(fixture.instance)));
 }
 
-/* Runs a line of shell in which $C is where the certificates are and $P the public port. */
+/* Runs a line of shell in which $C is where the certificates are, $B where the programs are, $P the
+ * public port and $A the other. */
 static const struct program_result *run_shell(const char *line)
 {
     char port[16];
+    char programs[PATH_SIZE];
     const char *const argv[] = { "sh", "-c", line, NULL };
 
+    (void)snprintf(programs, sizeof(programs), "%s", getenv("TEST_ISSUERD"));
+    *strrchr(programs, '/') = '\0';
     (void)snprintf(port, sizeof(port), "%d", instance_public_port(fixture.instance));
     (void)setenv("P", port, 1);
+    (void)snprintf(port, sizeof(port), "%d", instance_admin_port(fixture.instance));
+    (void)setenv("A", port, 1);
     (void)setenv("C", certificates, 1);
+    (void)setenv("B", programs, 1);
     return program_run(argv, RUN_S);
 }
 
@@ -699,6 +706,7 @@ static void test_connections_at_rest_do_not_delay_the_end(void)
 /* libmicrohttpd would turn in circles if it were stopped with any of them under way. */
 static void test_handshakes_under_way_do_not_delay_the_end(void)
 {
+    instance_set(fixture.instance, "public.head_timeout_s=1");
     for (int round = 0; round < 5; round++) {
         CU_ASSERT_TRUE_FATAL(start_with("ecdsa"));
         const int port = instance_public_port(fixture.instance);
@@ -755,6 +763,66 @@ static void test_renegotiation_is_refused(void)
     CU_ASSERT_TRUE_FATAL(start_with("ecdsa"));
     CU_ASSERT_FALSE(is_spoken("(sleep 1; echo R; sleep 1) | " S_CLIENT "-tls1_2"));
     CU_ASSERT_TRUE(api_serves(fixture.instance));
+}
+
+/* ---- issuerctl ---- */
+
+#define STATUS "\"$B\"/issuerctl status --url https://127.0.0.1:$A --ca-file \"$C\"/ca.pem "
+#define AS_ADMIN "--client-certificate \"$C\"/admin.pem --client-key \"$C\"/admin.key"
+
+static void test_issuerctl_asks_as_the_client_it_is(void)
+{
+    CU_ASSERT_TRUE_FATAL(start_for_admins());
+    show("admin");
+    CU_ASSERT_TRUE_FATAL(api_serves(fixture.instance));
+    const struct program_result *result = run_shell(STATUS AS_ADMIN);
+    CU_ASSERT_EQUAL(result->status, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(result->output, "\nISSUING "));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(result->output, "TLS      the certificate of public expires at "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(result->output, "TLS      the certificate of admin expires at "));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(run_shell(STATUS AS_ADMIN " --json")->output, "\"listener\":\"admin\""));
+}
+
+static void test_issuerctl_says_why_a_listener_has_no_ear_for_it(void)
+{
+    static const struct {
+        const char *line;
+        const char *words;
+    } cases[] = {
+        { STATUS, "answers 403: This listener wants a client certificate: none was sent." },
+        { STATUS "--client-certificate \"$C\"/stranger.pem --client-key \"$C\"/stranger.key",
+          "answers 403: The client certificate is of no CA that this listener trusts." },
+        { STATUS "--client-certificate \"$C\"/missing.pem",
+          "no answer: could not load PEM client" },
+        { "\"$B\"/issuerctl status --url https://127.0.0.1:$A --ca-file "
+          "\"$C\"/other-ca.pem " AS_ADMIN,
+          "no answer: SSL certificate problem" },
+        { "\"$B\"/issuerctl status --url https://127.0.0.1:$A " AS_ADMIN,
+          "no answer: SSL certificate problem" },
+        { "\"$B\"/issuerctl status --url http://127.0.0.1:$A", "no answer: " },
+    };
+
+    CU_ASSERT_TRUE_FATAL(start_for_admins());
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const struct program_result *result = run_shell(cases[i].line);
+        CU_ASSERT_EQUAL(result->status, 69);
+        if (strstr(result->errors, cases[i].words) == NULL) {
+            printf("\n    %s: %s", cases[i].line, result->errors);
+            CU_FAIL("it does not say so");
+        }
+    }
+}
+
+static void test_a_wallet_trades_its_code_over_tls(void)
+{
+    CU_ASSERT_TRUE_FATAL(start_with("rsa"));
+    CU_ASSERT_EQUAL(
+        run_shell("\"$B\"/issuerctl wallet --url https://127.0.0.1:$P --ca-file \"$C\"/ca.pem")
+            ->status,
+        0);
+    CU_ASSERT_NOT_EQUAL(run_shell("\"$B\"/issuerctl wallet --url https://127.0.0.1:$P")->status, 0);
 }
 
 /* ---- what the processes hold ---- */
@@ -860,6 +928,10 @@ int main(void)
         { "a client that goes in the middle harms nobody",
           test_a_client_that_goes_in_the_middle_harms_nobody },
         { "renegotiation is refused", test_renegotiation_is_refused },
+        { "issuerctl asks as the client it is", test_issuerctl_asks_as_the_client_it_is },
+        { "issuerctl says why a listener has no ear for it",
+          test_issuerctl_says_why_a_listener_has_no_ear_for_it },
+        { "a wallet trades its code over TLS", test_a_wallet_trades_its_code_over_tls },
         { "issuerd loads no PKCS#11 module, and its signer no TLS",
           test_issuerd_loads_no_pkcs11_module_and_its_signer_no_tls },
         CU_TEST_INFO_NULL,
