@@ -40,7 +40,8 @@ static bool open_private(const char *path, off_t size_max, int *fd_out, struct e
                     (unsigned)(status.st_mode & 07777));
     }
     if (status.st_uid != geteuid() && status.st_uid != 0) {
-        return fail(err, ERROR_CONFIG, "%s belongs to uid %u: chown it to uid %u", path,
+        return fail(err, ERROR_CONFIG,
+                    "%s belongs to uid %u: run this as that user, or chown it to uid %u", path,
                     (unsigned)status.st_uid, (unsigned)geteuid());
     }
     if (status.st_size < 1 || status.st_size > size_max) {

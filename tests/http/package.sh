@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The package, installed as an operator would, in a copy of this system that is thrown away: it makes the
-# user, starts nothing, serves an exchange on sockets that systemd's own tool passes, and goes again but
-# for the ledger. Needs root, for the copy.
+# user, starts nothing, serves an exchange over TLS on sockets that systemd's own tool passes, shows it to
+# an admin with a client certificate, and goes again but for the ledger. Needs root, for the copy.
 #
 #   package.sh BUILD-DIR
 set -euo pipefail
@@ -41,7 +41,10 @@ check_installed() {
     cmp -s /etc/issuerd/issuerd.conf <(issuerd --settings) || fail "issuerd.conf is not the settings"
 }
 
-configure() { # the sample, with what is required
+configure() { # the sample, with what is required, and TLS
+    mkdir $certificates $state/tls
+    sh /make_certificates.sh $certificates
+    install -m 600 $certificates/{ecdsa,rsa}.{pem,key} $certificates/ca.pem $state/tls
     printf 'directories.tokendir = %s/tokens\nobjectstore.backend = file\n' $state \
         >$state/softhsm2.conf
     mkdir $state/tokens
@@ -50,7 +53,10 @@ configure() { # the sample, with what is required
     echo a-client-secret >$state/client-secret
     chmod 600 $state/*pin $state/client-secret
     chown -R issuerd:issuerd $state
-    sed -i -E "s|^url = https:.*|url = http://127.0.0.1:8080|
+    sed -i -E "s|^url = https:.*|url = https://127.0.0.1:8080|
+        s|^#tls_certificate_file = *$|tls_certificate_file = $state/tls/ecdsa.pem|
+        s|^#tls_key_file = *$|tls_key_file = $state/tls/ecdsa.key|
+        s|^#tls_client_ca_file = *$|tls_client_ca_file = $state/tls/ca.pem|
         s|^client_secret_file =.*|client_secret_file = $state/client-secret|
         s|^uri = .*|uri = pkcs11:token=package;object=key?module-path=/usr/lib/softhsm/libsofthsm2.so\&pin-source=file:$state/pin|
         s|^#?setenv =.*|setenv = SOFTHSM2_CONF=$state/softhsm2.conf|" $conf
@@ -67,12 +73,34 @@ serve_an_exchange() {
         ! grep -q 'Listening on 127.0.0.1:8081' $log || break
         sleep 0.1
     done
-    issuerctl wallet --url http://127.0.0.1:8080 --token-file /tmp/token >/tmp/wallet 2>&1 ||
+    issuerctl wallet --url https://127.0.0.1:8080 --ca-file $certificates/ca.pem --token-file /tmp/token >/tmp/wallet 2>&1 ||
         { cat /tmp/wallet && fail "the exchange"; }
     [ "$(tr -dc . </tmp/token)" = .. ] || fail "no token"
+    check_what_an_admin_sees
     kill -TERM "$(pgrep -x issuerd)"
     wait $server || fail "issuerd ended with status $?"
     as_issuerd issuerctl --config $conf ledger verify || fail "the ledger"
+}
+
+ask_as_admin() { # PATH
+    curl --silent --fail --cacert $certificates/ca.pem --cert $certificates/admin.pem \
+        --key $certificates/admin.key "https://127.0.0.1:8081$1"
+}
+
+check_what_an_admin_sees() {
+    ! curl --silent --fail --cacert $certificates/ca.pem https://127.0.0.1:8081/livez ||
+        fail "the admin listener lets in who shows no certificate"
+    ask_as_admin / >/tmp/page
+    grep -q '<title>issuerd' /tmp/page || fail "no page"
+    ask_as_admin /api/v1/status >/tmp/status.json
+    jq -e '.ready and .exchanges.total.issued == 1' /tmp/status.json >/dev/null ||
+        fail "no exchange in the status"
+    issuerctl status --url https://127.0.0.1:8081 --ca-file $certificates/ca.pem \
+        --client-certificate $certificates/admin.pem --client-key $certificates/admin.key >/tmp/status ||
+        fail "issuerctl status"
+    cat /tmp/status
+    grep -q '^ISSUING' /tmp/status || fail "it says that it does not issue"
+    grep -q ' TLS .* of public expires ' /tmp/status || fail "no certificate on the screen"
 }
 
 check_an_upgrade() {
@@ -95,6 +123,7 @@ check_removal() {
 
 if [ "$1" = --inside ]; then
     state=/var/lib/issuerd conf=/etc/issuerd/issuerd.conf log=/tmp/issuerd.log
+    certificates=/tmp/certificates
     ip link set lo up
     dpkg -i /issuerd.deb
     check_installed
@@ -118,6 +147,7 @@ if [ "$1" = --copy ]; then
     mount -t tmpfs tmpfs "$3/root/run"
     cp "$2" "$3/root/issuerd.deb"
     cp "$0" "$3/root/package.sh"
+    cp "$(dirname "$0")/../support/make_certificates.sh" "$3/root"
     exec chroot "$3/root" /package.sh --inside
 fi
 
