@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/crash_point.h"
 #include "base/digest.h"
+#include "base/journal.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/process.h"
@@ -337,6 +338,7 @@ int main(void)
     struct error err = { .code = ERROR_NONE };
 
     process_harden();
+    journal_open(JOURNAL_SOCKET);
     ignore_signals();
     if (!receive_launch()) {
         (void)fprintf(stderr, "issuerd-signer is started by issuerd and issuerctl, of one build "

@@ -11,6 +11,7 @@
 
 #include "activation.h"
 #include "base/clock.h"
+#include "base/journal.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/process.h"
@@ -331,6 +332,7 @@ int main(int argc, char **argv)
     struct config *config = NULL;
 
     process_harden();
+    journal_open(JOURNAL_SOCKET);
     raise_file_limit();
     (void)umask(077);
     parse_arguments(argc, argv, &arguments);

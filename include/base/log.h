@@ -1,9 +1,9 @@
 /*
  * The log: one line per event on stderr, "<level>event field=value ...", the level in the form
- * that journald reads (sd-daemon(3)). Values are escaped, so that an event is one line whatever
+ * that journald reads (sd-daemon(3)); after journal_open() one entry of the journal. Values are escaped, so that an event is one line whatever
  * a client sent. Codes, tokens, PINs and secrets never reach it; no function here takes one.
  *
- * Threads: any. A line is one write(2).
+ * Threads: any. A line is one system call.
  */
 #pragma once
 

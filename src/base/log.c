@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/journal.h"
+
 enum { LINE_SIZE = 1400, FIELDS_SIZE = LINE_SIZE / 2 };
 
 static _Atomic enum log_level threshold = LOG_LEVEL_INFO;
@@ -42,6 +44,9 @@ static void write_line(enum log_level level, const char *event, const char *fiel
                           error != NULL ? error : "", error != NULL ? "\"" : "");
     if (length >= (int)sizeof(line) - 1) {
         length = (int)sizeof(line) - 2;
+    }
+    if (journal_send((int)level, line + strlen("<0>"))) {
+        return;
     }
     line[length] = '\n';
     (void)!write(STDERR_FILENO, line, (size_t)length + 1);

@@ -142,8 +142,14 @@ static void print_error(struct text *text, const struct appearance *shown, const
 static void log_reply(const struct error *err, const struct appearance *shown, const char *path)
 {
     const enum log_level level = shown->status == 500 ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG;
+    char name[PATH_SHOWN_MAX];
+
+    (void)snprintf(name, sizeof(name), "%s", path);
+    for (char *quote = name; (quote = strchr(quote, '\'')) != NULL;) {
+        *quote = '?';
+    }
     log_error(level, "http.refused", err, "status=%d code=%d path='%s'", shown->status,
-              shown->number, path);
+              shown->number, name);
 }
 
 /* A path and a method are shown as sent, but for bytes that are not plain ASCII. */
