@@ -305,7 +305,8 @@ static void derive(struct config *config)
     (void)parsed;
     config->development = strcmp(config->environment, "development") == 0;
     for (size_t i = 0; i < config->trust.count; i++) {
-        config->trusted[config->trusted_count++] = split_trust(config->trust.items[i]);
+        config->trust_words[i] = xstrdup(config->trust.items[i]);
+        config->trusted[config->trusted_count++] = split_trust(config->trust_words[i]);
     }
     config->log_level = level_from_name(config->log_level_name);
     if (config->state_dir[0] == '\0') {
@@ -352,6 +353,9 @@ void config_free(struct config *config)
         for (size_t j = 0; j < config->signer_count; j++) {
             config_setting_free(&settings[i], &config->signers[j]);
         }
+    }
+    for (size_t i = 0; i < config->trusted_count; i++) {
+        free(config->trust_words[i]);
     }
     free(config);
 }

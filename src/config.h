@@ -1,5 +1,5 @@
 /*
- * The configuration: one INI file, read once at start. Every setting is a row of the table in
+ * The configuration: one INI file, read at start and at each reload. Every setting is a row of the table in
  * config_table.c, which parses, checks and prints the help (config_print_help).
  *
  * An inline comment is a ';' after white space; a value may therefore contain ';' (PKCS#11 URIs
@@ -23,6 +23,7 @@ enum {
     CONFIG_SIGNER_NAME_MAX = 32,
     CONFIG_LIST_MAX = 64,
     CONFIG_TRUST_TYPES_MAX = 16,
+    CONFIG_DIFFERENCES_MAX = 256,
 };
 
 /* Where to listen: AF_INET, AF_INET6 or AF_UNIX. */
@@ -113,8 +114,9 @@ struct config {
     char *offering_endpoint;
     char *display_name;
 
-    char *resolver_url;       /* "": none */
-    struct config_list trust; /* the words that `trusted` has */
+    char *resolver_url; /* "": none */
+    struct config_list trust;
+    char *trust_words[CONFIG_LIST_MAX]; /* the same, cut into the words that `trusted` has */
     struct config_trust trusted[CONFIG_LIST_MAX];
     size_t trusted_count;
 
@@ -144,6 +146,25 @@ MUST_CHECK bool config_load(const char *path, struct config **config_out,
                             struct config_problems *problems_out);
 void config_free(struct config *config);
 void config_problems_clear(struct config_problems *problems);
+
+/* A setting, or a whole signer, that another configuration has otherwise. Never a value. */
+struct config_difference {
+    char name
+        [80]; /* "public.connections", "signer main.sessions", "signer main (new)" or "(gone)" */
+    bool at_once; /* a reload takes it over; else it takes effect at the next start */
+};
+
+struct config_differences {
+    struct config_difference list[CONFIG_DIFFERENCES_MAX];
+    size_t count;
+};
+
+/* What of `wanted` the one that a server runs by has otherwise, in the order of the table. */
+void config_compare(const struct config *running, const struct config *wanted,
+                    struct config_differences *differences_out);
+
+/* Each gets what the other has of what a reload takes over; a second time, and both are as before. */
+void config_exchange(struct config *running, struct config *wanted);
 
 /* Puts one more into its place. */
 void config_problems_add(struct config_problems *problems, int line, const char *setting,

@@ -63,6 +63,9 @@ static void print_setting(FILE *out, const struct config_setting *setting)
     fputc('\n', out);
     print_wrapped(out, setting->sentence);
     print_type(out, setting);
+    if (config_reload_exception(setting) != NULL) {
+        print_wrapped(out, config_reload_exception(setting));
+    }
     fprintf(out, "%s%s =%s%s\n", setting->required ? "" : "#", setting->name,
             value[0] == '\0' ? "" : " ", value);
 }
@@ -75,7 +78,8 @@ void config_print_help(FILE *out)
 
     print_wrapped(out, "The configuration of issuerd. What is required stands as an example, the "
                        "rest, commented out, with its default. Check a file with `issuerd "
-                       "--check-config FILE`.");
+                       "--check-config FILE`. A change takes effect at a reload (SIGHUP) where "
+                       "nothing else is said.");
     for (size_t i = 0; i < count; i++) {
         if (strcmp(settings[i].section, section) != 0) {
             section = settings[i].section;

@@ -61,6 +61,10 @@ static void print_setting(const struct config_setting *setting)
     } else {
         fputs(".\n", stdout);
     }
+    if (config_reload_exception(setting) != NULL) {
+        print_escaped(config_reload_exception(setting));
+        putchar('\n');
+    }
     if (setting->example != NULL) {
         fputs(".br\nExample:\n.nf\n", stdout);
         print_escaped(setting->example);
@@ -89,7 +93,10 @@ static void print_head(void)
           " begins with # or ; is a comment, as is what follows a ; after white space. An unknown"
           " section or name is an error.\n.PP\n"
           ".B issuerd \\-\\-check\\-config FILE\nlists everything that is wrong with a file;\n"
-          ".B issuerd \\-\\-settings\nprints one to start from.\n",
+          ".B issuerd \\-\\-settings\nprints one to start from.\n.PP\n"
+          "At a reload (SIGHUP) the file is read again and checked as a whole. With an error in it"
+          " nothing changes; else a change takes effect where nothing else is said. A signer whose"
+          " section changed is started anew beside the one before, which finishes what it has.\n",
           stdout);
 }
 

@@ -20,168 +20,172 @@ enum { DAY_S = 86400, URL_MAX = 512, PATH_LENGTH_MAX = 1000 };
 #define TEXT(longest, check_, default_)                                                            \
     .type = CONFIG_TEXT, .max = (longest), .check = (check_), .preset = (default_)
 
+/* What a reload does: see enum config_reload. */
+#define NEXT_START .reload = CONFIG_NEXT_START
+#define AT_ONCE .reload = CONFIG_AT_ONCE
+#define IF_SET .reload = CONFIG_IF_SET
+
 /* clang-format off */
 static const struct config_setting SETTINGS[] = {
     { "issuer", "url",
       "The issuer: `iss` of every token, and where clients find the metadata. No trailing slash, "
       "query or fragment; https unless the environment is development or the host is loopback.",
       TEXT(URL_MAX, config_check_issuer_url, ""), .required = true,
-      .example = "https://issuer.example", FIELD(issuer_url) },
+      .example = "https://issuer.example", NEXT_START, FIELD(issuer_url) },
     { "issuer", "environment",
       "Development allows keys in files and plain http to remote hosts.",
-      CHOICE("production development", "production"), FIELD(environment) },
+      CHOICE("production development", "production"), NEXT_START, FIELD(environment) },
     { "issuer", "jwks_max_age_s",
       "How long clients may cache the published keys.",
-      NUMBER(0, DAY_S, "seconds", "300"), FIELD(jwks_max_age_s) },
+      NUMBER(0, DAY_S, "seconds", "300"), AT_ONCE, FIELD(jwks_max_age_s) },
 
     { "public", "listen",
       "Where wallets and clients connect: HOST:PORT, [V6]:PORT or unix:/PATH. Port 0 takes any. What "
       "other machines reach needs TLS, or a proxy with it that trusted_proxy names.",
-      TEXT(200, config_check_address, "127.0.0.1:8080"), FIELD(public_listen) },
+      TEXT(200, config_check_address, "127.0.0.1:8080"), NEXT_START, FIELD(public_listen) },
     { "public", "tls_certificate_file",
-      "PEM: this server's certificate, RSA or ECDSA, then that of each issuer but the root. SIGHUP has "
-      "it and the key read again. Empty: plain HTTP.",
-      TEXT(PATH_LENGTH_MAX, config_check_path, ""), FIELD(public_tls.certificate_file) },
+      "PEM: this server's certificate, RSA or ECDSA, then that of each issuer but the root. Empty: plain HTTP.",
+      TEXT(PATH_LENGTH_MAX, config_check_path, ""), IF_SET, FIELD(public_tls.certificate_file) },
     { "public", "tls_key_file",
       "PEM: its private key, without a passphrase. Mode 600.",
-      TEXT(PATH_LENGTH_MAX, config_check_path, ""), FIELD(public_tls.key_file) },
+      TEXT(PATH_LENGTH_MAX, config_check_path, ""), IF_SET, FIELD(public_tls.key_file) },
     { "public", "connections",
       "Connections at once. At the limit the oldest one that rests gives way to a new one; where all "
       "are at work, one more is answered 503.",
-      NUMBER(1, 20000, "connections", "2048"), FIELD(connections) },
+      NUMBER(1, 20000, "connections", "2048"), AT_ONCE, FIELD(connections) },
     { "public", "connections_per_address",
       "Connections at once from one address, likewise. Behind a proxy, set it to the limit above.",
-      NUMBER(1, 20000, "connections", "1024"), FIELD(connections_per_address) },
+      NUMBER(1, 20000, "connections", "1024"), AT_ONCE, FIELD(connections_per_address) },
     { "public", "head_timeout_s",
       "From the first byte of a request to the end of its head.",
-      NUMBER(1, 60, "seconds", "5"), FIELD(head_timeout_s) },
+      NUMBER(1, 60, "seconds", "5"), AT_ONCE, FIELD(head_timeout_s) },
     { "public", "body_timeout_s",
       "From the end of the head to the end of the body.",
-      NUMBER(1, 120, "seconds", "10"), FIELD(body_timeout_s) },
+      NUMBER(1, 120, "seconds", "10"), AT_ONCE, FIELD(body_timeout_s) },
     { "public", "idle_timeout_s",
       "How long a connection may wait between requests.",
-      NUMBER(1, 600, "seconds", "30"), FIELD(idle_timeout_s) },
+      NUMBER(1, 600, "seconds", "30"), AT_ONCE, FIELD(idle_timeout_s) },
 
     { "public", "requests_per_s",
       "Requests a second in which one address may create and validate authorizations, when the "
       "burst is used up; one more is answered 429. 0: no limit.",
-      NUMBER(0, 100000, "requests", "20"), FIELD(requests_per_s) },
+      NUMBER(0, 100000, "requests", "20"), AT_ONCE, FIELD(requests_per_s) },
     { "public", "requests_burst",
       "Such requests that one address may make at once.",
-      NUMBER(1, 100000, "requests", "100"), FIELD(requests_burst) },
+      NUMBER(1, 100000, "requests", "100"), AT_ONCE, FIELD(requests_burst) },
     { "public", "trusted_proxy",
       "ADDRESS or ADDRESS/BITS of a proxy, whose header says which client it speaks for. May be "
       "given several times; a Unix socket's clients are trusted if any is.",
       TEXT(64, config_check_proxy, ""), .repeats = true, .example = "10.0.0.0/8",
-      FIELD(trusted_proxies) },
+      AT_ONCE, FIELD(trusted_proxies) },
     { "public", "client_address_header",
       "The header that the proxy sets; the other one is anybody's, and never read.",
-      CHOICE("X-Forwarded-For Forwarded", "X-Forwarded-For"), FIELD(client_address_header) },
+      CHOICE("X-Forwarded-For Forwarded", "X-Forwarded-For"), AT_ONCE, FIELD(client_address_header) },
 
     { "admin", "listen",
       "Where health, metrics, status and approvals are served: a loopback address or unix:/PATH; with "
       "client certificates any address.",
-      TEXT(200, config_check_address, "127.0.0.1:8081"), FIELD(admin_listen) },
+      TEXT(200, config_check_address, "127.0.0.1:8081"), NEXT_START, FIELD(admin_listen) },
     { "admin", "tls_certificate_file",
       "As that of the public listener. Empty: plain HTTP.",
-      TEXT(PATH_LENGTH_MAX, config_check_path, ""), FIELD(admin_tls.certificate_file) },
+      TEXT(PATH_LENGTH_MAX, config_check_path, ""), IF_SET, FIELD(admin_tls.certificate_file) },
     { "admin", "tls_key_file",
       "PEM: its private key, without a passphrase. Mode 600.",
-      TEXT(PATH_LENGTH_MAX, config_check_path, ""), FIELD(admin_tls.key_file) },
+      TEXT(PATH_LENGTH_MAX, config_check_path, ""), IF_SET, FIELD(admin_tls.key_file) },
     { "admin", "tls_client_ca_file",
-      "PEM: the CAs whose client certificates (clientAuth) are let in, and nobody else. SIGHUP has it "
-      "read again. Empty: no certificate is asked for.",
-      TEXT(PATH_LENGTH_MAX, config_check_path, ""), FIELD(admin_client_ca_file) },
+      "PEM: the CAs whose client certificates (clientAuth) are let in, and nobody else. Empty: no "
+      "certificate is asked for.",
+      TEXT(PATH_LENGTH_MAX, config_check_path, ""), IF_SET, FIELD(admin_client_ca_file) },
     { "admin", "client_secret_file",
       "Holds the x-client-secret that approves authorizations. Mode 600.",
       TEXT(PATH_LENGTH_MAX, config_check_secret_file, ""), .required = true,
-      .example = "/run/credentials/issuerd.service/client-secret", FIELD(client_secret_file) },
+      .example = "/run/credentials/issuerd.service/client-secret", AT_ONCE, FIELD(client_secret_file) },
 
     { "store", "url",
       "The database: sqlite:/ABSOLUTE/PATH, whose directory must be there, or, for several nodes, "
       "postgresql://HOST,HOST/DATABASE as libpq reads it, with passfile= for a password, and "
       "sslmode= for a remote host.",
       TEXT(PATH_LENGTH_MAX, config_check_store_url, ""), .required = true,
-      .example = "sqlite:/var/lib/issuerd/issuerd.db", FIELD(store_url) },
+      .example = "sqlite:/var/lib/issuerd/issuerd.db", NEXT_START, FIELD(store_url) },
     { "store", "state_dir",
       "Where this node keeps what must outlive a restart beside the database. Empty: the SQLite "
       "file's directory, or /var/lib/issuerd.",
-      TEXT(PATH_LENGTH_MAX, config_check_path, ""), FIELD(state_dir) },
+      TEXT(PATH_LENGTH_MAX, config_check_path, ""), NEXT_START, FIELD(state_dir) },
     { "store", "retention_s",
       "How long redeemed and expired authorizations are kept.",
-      NUMBER(0, 3650 * DAY_S, "seconds", "86400"), FIELD(retention_s) },
+      NUMBER(0, 3650 * DAY_S, "seconds", "86400"), AT_ONCE, FIELD(retention_s) },
     { "store", "max_open_requests",
       "Authorization requests that are open at once; one more is answered 503.",
-      NUMBER(1, 10000000, "requests", "100000"), FIELD(max_open_requests) },
+      NUMBER(1, 10000000, "requests", "100000"), AT_ONCE, FIELD(max_open_requests) },
 
     { "ledger", "node",
       "This node's name in the ledger: of [A-Za-z0-9._-], and no other node's. Empty: the host's "
       "name.",
-      TEXT(64, config_check_node, ""), .example = "node-1", FIELD(ledger_node) },
+      TEXT(64, config_check_node, ""), .example = "node-1", NEXT_START, FIELD(ledger_node) },
     { "ledger", "signer",
       "The [signer NAME] whose key, the audit key, signs the ledger's checkpoints and no token: ES256 "
       "or Ed25519, and no other signer's. Empty: they are not signed.",
-      TEXT(CONFIG_SIGNER_NAME_MAX, NULL, ""), FIELD(ledger_signer) },
+      TEXT(CONFIG_SIGNER_NAME_MAX, NULL, ""), NEXT_START, FIELD(ledger_signer) },
     { "ledger", "checkpoint_entries",
       "New entries that make the next checkpoint due.",
-      NUMBER(1, 1000000, "entries", "10000"), FIELD(checkpoint_entries) },
+      NUMBER(1, 1000000, "entries", "10000"), AT_ONCE, FIELD(checkpoint_entries) },
     { "ledger", "checkpoint_s",
       "From one checkpoint to the next, if there is a new entry.",
-      NUMBER(1, 3600, "seconds", "30"), FIELD(checkpoint_s) },
+      NUMBER(1, 3600, "seconds", "30"), AT_ONCE, FIELD(checkpoint_s) },
     { "ledger", "backlog_max",
       "Entries that wait for a signed checkpoint; when there are more, because the audit key's signer "
       "is down, no token is issued until one is signed.",
-      NUMBER(1, 100000000, "entries", "100000"), FIELD(backlog_max) },
+      NUMBER(1, 100000000, "entries", "100000"), AT_ONCE, FIELD(backlog_max) },
     { "ledger", "checkpoint_file",
       "Where the ledger's newest checkpoint is kept outside the store, so that an older store is "
       "noticed. Empty: NODE.checkpoint in the state directory.",
       TEXT(PATH_LENGTH_MAX, config_check_path, ""),
-      .example = "/var/lib/issuerd/node-1.checkpoint", FIELD(checkpoint_file) },
+      .example = "/var/lib/issuerd/node-1.checkpoint", NEXT_START, FIELD(checkpoint_file) },
 
     { "ledger", "retention_s",
       "How long entries are kept once a checkpoint covers them; 0: for good.",
-      NUMBER(0, 3650 * DAY_S, "seconds", "0"), FIELD(ledger_retention_s) },
+      NUMBER(0, 3650 * DAY_S, "seconds", "0"), AT_ONCE, FIELD(ledger_retention_s) },
 
     { "tokens", "lifetime_s",
       "From `iat` to `exp` of a token.",
-      NUMBER(60, DAY_S, "seconds", "3600"), FIELD(token_lifetime_s) },
+      NUMBER(60, DAY_S, "seconds", "3600"), NEXT_START, FIELD(token_lifetime_s) },
     { "tokens", "code_lifetime_s",
       "How long an authorization code can be redeemed.",
-      NUMBER(1, 600, "seconds", "60"), FIELD(code_lifetime_s) },
+      NUMBER(1, 600, "seconds", "60"), AT_ONCE, FIELD(code_lifetime_s) },
     { "tokens", "request_lifetime_s",
       "How long an authorization request waits for its approval.",
-      NUMBER(30, 3600, "seconds", "600"), FIELD(request_lifetime_s) },
+      NUMBER(30, 3600, "seconds", "600"), AT_ONCE, FIELD(request_lifetime_s) },
     { "tokens", "audience",
       "`aud` of every token. Empty: the issuer URL.",
-      TEXT(URL_MAX, config_check_visible, ""), FIELD(audience) },
+      TEXT(URL_MAX, config_check_visible, ""), NEXT_START, FIELD(audience) },
 
     { "metadata", "credential_endpoint",
       "A URL published in the metadata. Empty: not published.",
-      TEXT(URL_MAX, config_check_link, ""), FIELD(credential_endpoint) },
+      TEXT(URL_MAX, config_check_link, ""), AT_ONCE, FIELD(credential_endpoint) },
     { "metadata", "schema_endpoint",
       "A URL published in the metadata. Empty: not published.",
-      TEXT(URL_MAX, config_check_link, ""), FIELD(schema_endpoint) },
+      TEXT(URL_MAX, config_check_link, ""), AT_ONCE, FIELD(schema_endpoint) },
     { "metadata", "offering_endpoint",
       "A URL published in the metadata. Empty: not published.",
-      TEXT(URL_MAX, config_check_link, ""), FIELD(offering_endpoint) },
+      TEXT(URL_MAX, config_check_link, ""), AT_ONCE, FIELD(offering_endpoint) },
     { "metadata", "display_name",
       "The issuer's name for people. Empty: not published.",
-      TEXT(128, config_check_display_name, ""), FIELD(display_name) },
+      TEXT(128, config_check_display_name, ""), AT_ONCE, FIELD(display_name) },
 
     { "did", "resolver_url",
       "A universal resolver for did:web and did:empe, asked at URL/1.0/identifiers/DID. Empty: "
       "did:key and did:jwk only.",
-      TEXT(URL_MAX, config_check_issuer_url, ""), FIELD(resolver_url) },
+      TEXT(URL_MAX, config_check_issuer_url, ""), AT_ONCE, FIELD(resolver_url) },
 
     { "trust", "issuer",
       "The DID of an issuer whose credentials count, and the types that it is trusted for, blanks "
       "between; no types: all. May be given several times.",
       TEXT(PATH_LENGTH_MAX, config_check_trust, ""), .repeats = true,
-      .example = "did:web:university.example DegreeCredential", FIELD(trust) },
+      .example = "did:web:university.example DegreeCredential", AT_ONCE, FIELD(trust) },
 
     { "log", "level",
       "The least urgent events that reach the log (stderr).",
-      CHOICE("error warning notice info debug", "info"), FIELD(log_level_name) },
+      CHOICE("error warning notice info debug", "info"), AT_ONCE, FIELD(log_level_name) },
 
     { "signer", "uri",
       "The key: an RFC 7512 URI that also names the module and the file with the PIN (mode 600); "
@@ -192,34 +196,34 @@ static const struct config_setting SETTINGS[] = {
       .example = "pkcs11:token=issuerd;object=issuerd-es256"
                  "?module-path=/usr/lib/softhsm/libsofthsm2.so"
                  "&pin-source=file:/run/credentials/issuerd.service/hsm-pin",
-      SIGNER_FIELD(uri) },
+      AT_ONCE, SIGNER_FIELD(uri) },
     { "signer", "algorithm",
       "What the key signs with. Empty: ES256 for a P-256 key, ES384 for P-384, PS256 for an RSA "
       "key, Ed25519.",
-      CHOICE("ES256 ES384 RS256 PS256 Ed25519", ""), SIGNER_FIELD(algorithm) },
+      CHOICE("ES256 ES384 RS256 PS256 Ed25519", ""), AT_ONCE, SIGNER_FIELD(algorithm) },
     { "signer", "sessions",
       "Signatures that the device makes at once.",
-      NUMBER(1, 64, "sessions", "2"), SIGNER_FIELD(sessions) },
+      NUMBER(1, 64, "sessions", "2"), AT_ONCE, SIGNER_FIELD(sessions) },
     { "signer", "deadline_ms",
       "A signature that takes longer gets the signer process killed and started again. A TPM may "
       "need up to a second for one.",
-      NUMBER(100, 10000, "milliseconds", "1500"), SIGNER_FIELD(deadline_ms) },
+      NUMBER(100, 10000, "milliseconds", "1500"), AT_ONCE, SIGNER_FIELD(deadline_ms) },
     { "signer", "queue",
       "Signatures waiting at once; when full the next signer is asked, then the answer is 503.",
-      NUMBER(1, 1024, "signatures", "128"), SIGNER_FIELD(queue) },
+      NUMBER(1, 1024, "signatures", "128"), AT_ONCE, SIGNER_FIELD(queue) },
     { "signer", "queue_ms",
       "How long a signature waits for its turn at most, then the answer is 503. A queue that would "
       "take longer, as signatures go at the moment, counts as full.",
-      NUMBER(10, 10000, "milliseconds", "500"), SIGNER_FIELD(queue_ms) },
+      NUMBER(10, 10000, "milliseconds", "500"), AT_ONCE, SIGNER_FIELD(queue_ms) },
     { "signer", "session_copy",
       "Sign from a session copy of the key (C_CopyObject): faster on SoftHSM2, not allowed by most "
       "devices.",
-      .type = CONFIG_YES_NO, .preset = "no", SIGNER_FIELD(session_copy) },
+      .type = CONFIG_YES_NO, .preset = "no", AT_ONCE, SIGNER_FIELD(session_copy) },
     { "signer", "setenv",
       "NAME=value in the environment of the signer process alone, for the vendor's module. May be "
       "given several times; not LD_*.",
       TEXT(PATH_LENGTH_MAX, config_check_setenv, ""), .repeats = true,
-      .example = "SOFTHSM2_CONF=/etc/softhsm/softhsm2.conf", SIGNER_FIELD(setenv) },
+      .example = "SOFTHSM2_CONF=/etc/softhsm/softhsm2.conf", AT_ONCE, SIGNER_FIELD(setenv) },
 };
 /* clang-format on */
 
@@ -249,6 +253,20 @@ bool config_section_is_known(const char *section)
         }
     }
     return false;
+}
+
+const char *config_reload_exception(const struct config_setting *setting)
+{
+    switch (setting->reload) {
+    case CONFIG_NEXT_START:
+        return "A change takes effect at the next start.";
+    case CONFIG_IF_SET:
+        return "A reload reads it again, or another file; set or emptied, it takes effect at the "
+               "next start.";
+    case CONFIG_AT_ONCE:
+        break;
+    }
+    return NULL;
 }
 
 /* --- the nearest known name --- */

@@ -9,6 +9,13 @@ enum { CONFIG_SETTINGS_MAX = 64 };
 
 enum config_type { CONFIG_NUMBER, CONFIG_YES_NO, CONFIG_CHOICE, CONFIG_TEXT };
 
+/* What becomes of a value that changed while a server runs, at its reload. */
+enum config_reload {
+    CONFIG_NEXT_START = 1, /* it takes effect at the next start */
+    CONFIG_AT_ONCE,
+    CONFIG_IF_SET, /* another one at once; one that was empty, or now is, at the next start */
+};
+
 /* Whether a text that is not empty is good by itself. Fails with ERROR_CONFIG; the message says
  * what is wrong and what to do, without the setting's name. */
 typedef MUST_CHECK bool config_check_fn(const char *value, struct error *err);
@@ -18,6 +25,7 @@ struct config_setting {
     const char *name;
     const char *sentence;
     enum config_type type;
+    enum config_reload reload;
     bool required;
     bool repeats;           /* may be given several times; the field is a list */
     int64_t min;            /* CONFIG_NUMBER */
@@ -40,6 +48,9 @@ bool config_section_is_known(const char *section);
 /* The known name most like a wrong one; NULL if none is near. */
 const char *config_nearest_name(const char *section, const char *name);
 const char *config_nearest_section(const char *section);
+
+/* For the help: what a reload does with a change, where that is not to take it. NULL: it takes it. */
+const char *config_reload_exception(const struct config_setting *setting);
 
 /* Checks `value` by its row and puts it into `fields` (a struct config or config_signer). On false
  * the field is as it was. */

@@ -467,6 +467,8 @@ static void test_every_row_explains_itself(void)
         CU_ASSERT_TRUE(strlen(settings[i].sentence) > 20);
         CU_ASSERT_EQUAL(settings[i].sentence[strlen(settings[i].sentence) - 1], '.');
         CU_ASSERT_PTR_NOT_NULL(settings[i].preset);
+        CU_ASSERT_TRUE(settings[i].reload >= CONFIG_NEXT_START
+                       && settings[i].reload <= CONFIG_IF_SET);
         CU_ASSERT_TRUE(!settings[i].required || settings[i].example != NULL);
         CU_ASSERT_PTR_EQUAL(config_setting_find(settings[i].section, settings[i].name),
                             &settings[i]);
@@ -548,6 +550,198 @@ static void test_values_reach_their_fields(void)
     CU_ASSERT_STRING_EQUAL(config->audience, "x");
     CU_ASSERT_STRING_EQUAL(config->display_name, "A \"B\" C");
     CU_ASSERT_STRING_EQUAL(config->credential_endpoint, "https://a.example/;b");
+}
+
+/* --- two configurations of one server --- */
+
+static struct config *loaded(const char *text)
+{
+    CU_ASSERT_TRUE_FATAL(load(text));
+    return take(fixture.config);
+}
+
+static bool differs(const struct config *running, const struct config *wanted, const char *name,
+                    bool at_once)
+{
+    struct config_differences differences;
+
+    config_compare(running, wanted, &differences);
+    for (size_t i = 0; i < differences.count; i++) {
+        if (strcmp(differences.list[i].name, name) == 0) {
+            return differences.list[i].at_once == at_once;
+        }
+    }
+    return false;
+}
+
+static size_t count_differences(const struct config *running, const struct config *wanted)
+{
+    struct config_differences differences;
+
+    config_compare(running, wanted, &differences);
+    return differences.count;
+}
+
+/* A good value that is not the default; NULL: the bounds allow none here. */
+static const char *another_value(const struct config_setting *row, char buffer[static 64])
+{
+    if (row->type == CONFIG_YES_NO) {
+        return "yes";
+    }
+    if (row->type == CONFIG_NUMBER) {
+        (void)snprintf(buffer, 64, "%" PRId64, row->max);
+        return buffer;
+    }
+    if (row->type == CONFIG_CHOICE) {
+        (void)snprintf(buffer, 64, "%.*s", (int)strcspn(row->choices, " "), row->choices);
+        return strcmp(buffer, row->preset) != 0 ? buffer : strrchr(row->choices, ' ') + 1;
+    }
+    return NULL;
+}
+
+static void expect_difference(const struct config_setting *row, const char *value)
+{
+    bool good = false;
+    char name[80];
+
+    (void)load_with("log", "level", "info", &good);
+    CU_ASSERT_TRUE_FATAL(good);
+    struct config *running = take(fixture.config);
+    (void)load_with(row->section, row->name, value, &good);
+    if (good) {
+        (void)snprintf(name, sizeof(name), "%s%s.%s", row->section,
+                       strcmp(row->section, "signer") == 0 ? " main" : "", row->name);
+        CU_ASSERT_TRUE(differs(running, fixture.config, name, row->reload == CONFIG_AT_ONCE));
+    }
+    config_free(running);
+}
+
+static void test_a_change_of_any_setting_is_seen(void)
+{
+    size_t count = 0;
+    char buffer[64];
+    const struct config_setting *settings = config_settings(&count);
+
+    for (size_t i = 0; i < count; i++) {
+        const char *value = another_value(&settings[i], buffer);
+        if (value != NULL) {
+            expect_difference(&settings[i], value);
+        }
+    }
+    for (size_t i = 0; i < COUNT_OF(TEXTS); i++) {
+        const struct config_setting *row = config_setting_find(TEXTS[i].section, TEXTS[i].name);
+        for (size_t j = 1; j < SAMPLES_MAX && TEXTS[i].good[j] != NULL; j++) {
+            expect_difference(row, TEXTS[i].good[j]);
+        }
+    }
+}
+
+static void test_equal_configurations_do_not_differ(void)
+{
+    struct config *running =
+        loaded(COMPLETE "setenv = A=1\n[trust]\nissuer = did:web:a.example B C\n");
+    struct config *wanted =
+        loaded("; moved\n" COMPLETE "setenv = A=1\n[trust]\nissuer = did:web:a.example B C\n");
+
+    CU_ASSERT_EQUAL(count_differences(running, wanted), 0);
+    config_free(running);
+    config_free(wanted);
+}
+
+static void test_a_reload_takes_over_what_it_may_and_can_be_undone(void)
+{
+    struct config *running = loaded(COMPLETE "[trust]\nissuer = did:web:a.example A\n");
+    struct config *wanted =
+        loaded(COMPLETE "setenv = A=1\nsetenv = B=2\n[trust]\n"
+                        "issuer = did:web:a.example A B\nissuer = did:web:b.example\n"
+                        "[log]\nlevel = debug\n[public]\nlisten = 127.0.0.1:9\n"
+                        "connections = 7\n[metadata]\ndisplay_name = New\n");
+
+    CU_ASSERT_TRUE(differs(running, wanted, "trust.issuer", true));
+    CU_ASSERT_TRUE(differs(running, wanted, "signer main.setenv", true));
+    config_exchange(running, wanted);
+    CU_ASSERT_EQUAL(running->connections, 7);
+    CU_ASSERT_EQUAL(running->log_level, LOG_LEVEL_DEBUG);
+    CU_ASSERT_STRING_EQUAL(running->display_name, "New");
+    CU_ASSERT_EQUAL(running->signers[0].setenv.count, 2);
+    CU_ASSERT_EQUAL_FATAL(running->trusted_count, 2);
+    CU_ASSERT_STRING_EQUAL(running->trusted[1].did, "did:web:b.example");
+    CU_ASSERT_STRING_EQUAL(running->trusted[0].types[1], "B");
+    CU_ASSERT_STRING_EQUAL(running->public_listen, "127.0.0.1:8080");
+    CU_ASSERT_STRING_EQUAL(wanted->public_listen, "127.0.0.1:9");
+    config_exchange(running, wanted);
+    CU_ASSERT_EQUAL(running->connections, 2048);
+    CU_ASSERT_EQUAL(running->log_level, LOG_LEVEL_INFO);
+    CU_ASSERT_EQUAL(running->trusted_count, 1);
+    CU_ASSERT_EQUAL(running->trusted[0].type_count, 1);
+    config_free(running);
+    config_free(wanted);
+}
+
+#define SECOND "[signer second]\nuri = " GOOD_URI "\nsessions = 3\n"
+
+static void test_signers_come_go_and_change(void)
+{
+    struct config *one = loaded(COMPLETE);
+    struct config *two = loaded(COMPLETE SECOND);
+    struct config *other = loaded(COMPLETE "sessions = 5\nqueue = 9\n" SECOND);
+
+    CU_ASSERT_TRUE(differs(one, two, "signer second (new)", true));
+    CU_ASSERT_EQUAL(count_differences(one, two), 1);
+    CU_ASSERT_TRUE(differs(two, one, "signer second (gone)", true));
+    CU_ASSERT_TRUE(differs(two, other, "signer main.sessions", true));
+    CU_ASSERT_TRUE(differs(two, other, "signer main.queue", true));
+    CU_ASSERT_EQUAL(count_differences(two, other), 2);
+    config_exchange(one, two);
+    CU_ASSERT_EQUAL(one->signer_count, 2);
+    CU_ASSERT_EQUAL(two->signer_count, 1);
+    config_free(one);
+    config_free(two);
+    config_free(other);
+}
+
+/* Else the ledger's key would sign tokens, or a token's key checkpoints. */
+static void test_signers_stay_as_they_are_where_the_ledgers_is_another(void)
+{
+    static const char audit[] = "[ledger]\nsigner = audit\n[signer audit]\nuri = "
+                                "pkcs11:token=a;object=c?module-path=@20/module.so"
+                                "&pin-source=file:@20/pin\n";
+    char text[4096];
+    (void)snprintf(text, sizeof(text), "%s%s", COMPLETE, audit);
+    struct config *without = loaded(COMPLETE);
+    struct config *with = loaded(text);
+
+    CU_ASSERT_TRUE(differs(without, with, "ledger.signer", false));
+    CU_ASSERT_TRUE(differs(without, with, "signer audit (new)", false));
+    CU_ASSERT_TRUE(differs(with, without, "signer audit (gone)", false));
+    config_exchange(without, with);
+    CU_ASSERT_EQUAL(without->signer_count, 1);
+    CU_ASSERT_EQUAL(with->signer_count, 2);
+    config_free(without);
+    config_free(with);
+}
+
+#define WITH_TLS(certificate, more)                                                                \
+    COMPLETE "[public]\ntls_certificate_file = " certificate "\ntls_key_file = @/k.pem\n" more
+
+/* Whether a listener has TLS, and whom it asks, does not change under its address. */
+static void test_tls_files_change_at_once_and_tls_itself_at_the_next_start(void)
+{
+    struct config *plain = loaded(COMPLETE);
+    struct config *one = loaded(WITH_TLS("@/c.pem", ""));
+    struct config *two = loaded(WITH_TLS("@/d.pem", ""));
+
+    CU_ASSERT_TRUE(differs(plain, one, "public.tls_certificate_file", false));
+    CU_ASSERT_TRUE(differs(one, plain, "public.tls_certificate_file", false));
+    CU_ASSERT_TRUE(differs(one, plain, "public.tls_key_file", false));
+    CU_ASSERT_TRUE(differs(one, two, "public.tls_certificate_file", true));
+    config_exchange(one, plain);
+    CU_ASSERT_TRUE(one->public_tls.certificate_file[0] != '\0');
+    config_exchange(one, two);
+    CU_ASSERT_PTR_NOT_NULL(strstr(one->public_tls.certificate_file, "d.pem"));
+    config_free(plain);
+    config_free(one);
+    config_free(two);
 }
 
 #define WITH_STORE(settings)                                                                       \
@@ -938,6 +1132,15 @@ int main(void)
         { "texts take what is well-formed", test_texts_take_what_is_well_formed },
         { "every text is bounded and has samples", test_every_text_is_bounded_and_has_samples },
         { "every row explains itself", test_every_row_explains_itself },
+        { "a change of any setting is seen", test_a_change_of_any_setting_is_seen },
+        { "equal configurations do not differ", test_equal_configurations_do_not_differ },
+        { "a reload takes over what it may, and can be undone",
+          test_a_reload_takes_over_what_it_may_and_can_be_undone },
+        { "signers come, go and change", test_signers_come_go_and_change },
+        { "signers stay as they are where the ledger's is another",
+          test_signers_stay_as_they_are_where_the_ledgers_is_another },
+        { "TLS files change at once, and TLS itself at the next start",
+          test_tls_files_change_at_once_and_tls_itself_at_the_next_start },
         { "defaults are as documented", test_defaults_are_as_documented },
         { "values reach their fields", test_values_reach_their_fields },
         { "a PostgreSQL store is named as libpq reads it",
