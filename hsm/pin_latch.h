@@ -17,7 +17,7 @@
 
 #include "base/error.h"
 
-enum { PIN_LATCHES_MAX = 8 };
+enum { PIN_LATCHES_MAX = 16 }; /* SIGNERS_MAX, and as many that end while others begin */
 
 /* What a PIN file was at one moment: changes whenever it is written or replaced. */
 struct pin_identity {

@@ -26,6 +26,7 @@ enum {
     START_TIMEOUT_MS = 15000,  /* module load, login, key search, first signature */
     RESTART_TIMEOUT_MS = 2500, /* the least for a device that has started before */
     TICK_MS = 50,
+    LEAVING_TICK_MS = 5,
     SELF_TEST_EVERY_MS = 2000,
     BACKOFF_FIRST_MS = 100,
     BACKOFF_MAX_MS = 4000,
@@ -190,15 +191,16 @@ static bool handshake(const struct child *child, const struct wire_launch *launc
 /* The key is fixed at the first start: a device that comes back with another one is not ours. */
 static bool adopt_key(struct signer *self, const struct signer_key *key, struct error *err)
 {
-    if (!atomic_load(&self->has_key)) {
-        self->key = *key;
-        atomic_store(&self->has_key, true);
+    const struct signer_key *before = atomic_load(&self->key);
+
+    if (before == NULL) {
+        atomic_store(&self->key, signer_keep_key(self, key));
         return true;
     }
-    if (strcmp(self->key.kid, key->kid) != 0 || strcmp(self->key.header, key->header) != 0) {
+    if (strcmp(before->kid, key->kid) != 0 || strcmp(before->header, key->header) != 0) {
         return fail(err, ERROR_DEVICE_UNAVAILABLE,
                     "the key changed under its name: kid %s was %s; restart issuerd to use it",
-                    key->kid, self->key.kid);
+                    key->kid, before->kid);
     }
     return true;
 }
@@ -240,22 +242,33 @@ static void note_end(struct signer *self, const char *how)
     note_failure(self, &err);
 }
 
+/* Of a signer that is told to end: at once, or when it has finished what it has. */
+static bool may_end(struct signer *self)
+{
+    return atomic_load(&self->stage) != SIGNER_LEAVING || signer_close_if_idle(self);
+}
+
 /* Until the child dies, hangs, or it is time to stop. False: stop. */
 static bool serve(struct signer *self, const struct child *child)
 {
     struct pollfd fds[] = { { .fd = child->control_fd, .events = POLLIN },
                             { .fd = self->stop_fd, .events = POLLIN } };
     int64_t next_self_test_ns = monotonic_ns();
+    bool is_told = false;
 
     for (;;) {
         const int64_t now_ns = monotonic_ns();
-        if (now_ns >= next_self_test_ns) {
+        if (now_ns >= next_self_test_ns && !is_told) {
             signer_submit_self_test(self);
             next_self_test_ns = now_ns + SELF_TEST_EVERY_MS * (int64_t)NS_PER_MS;
         }
-        (void)poll(fds, COUNT_OF(fds), TICK_MS);
-        if (fds[1].revents != 0) {
-            return false;
+        (void)poll(fds, COUNT_OF(fds), is_told ? LEAVING_TICK_MS : TICK_MS);
+        is_told = is_told || fds[1].revents != 0;
+        if (is_told) {
+            fds[1].fd = -1;
+            if (may_end(self)) {
+                return false;
+            }
         }
         if (fds[0].revents != 0) {
             log_event(LOG_LEVEL_ERROR, "signer.died", "signer=%s", self->options->name);
@@ -274,13 +287,14 @@ static bool serve(struct signer *self, const struct child *child)
 static void go_up(struct signer *self)
 {
     const struct error none = { .code = ERROR_NONE };
+    const struct signer_key *key = atomic_load(&self->key);
 
     pthread_mutex_lock(&self->lock);
     self->answered_ns = monotonic_ns();
     pthread_mutex_unlock(&self->lock);
     set_state(self, SIGNER_UP);
     log_event(LOG_LEVEL_NOTICE, "signer.up", "signer=%s alg=%s kid=%s key='%s'",
-              self->options->name, self->key.algorithm, self->key.kid, self->key.description);
+              self->options->name, key->algorithm, key->kid, key->description);
     publish_first_result(self, &none);
 }
 
@@ -434,6 +448,10 @@ void *supervisor_run(void *argument)
         }
     }
     pin_latch_close(&latch);
+    if (atomic_load(&self->stage) == SIGNER_LEAVING) {
+        log_event(LOG_LEVEL_NOTICE, "signer.left", "signer=%s", self->options->name);
+    }
+    atomic_store(&self->has_ended, true);
     return NULL;
 }
 

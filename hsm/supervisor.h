@@ -19,20 +19,34 @@ struct signer_slot {
     void *tag;           /* NULL: a self-test */
 };
 
-struct signer {
-    const struct signers_options *all;
-    const struct signer_options *options;
+/* What becomes of a signer. */
+enum signer_stage {
+    SIGNER_ABSENT,  /* the place is free */
+    SIGNER_WAITING, /* started, not in use: a change is being prepared */
+    SIGNER_SERVING,
+    SIGNER_LEAVING, /* finishes what it has in its hands */
+};
 
-    /* Both ends of request and answer sockets live as long as we do: a restart of the child
-     * changes no descriptor under a thread that sends. */
+/* A place for a signer, which may be taken by one after the other. */
+struct signer {
+    /* Both ends of request and answer sockets live as long as the place: neither a restart of the
+     * child nor another signer changes a descriptor under a thread that sends or collects. */
     int request_fds[2];
     int answer_fds[2];
+
+    _Atomic size_t id; /* of the signer that has, or had, the place */
+    _Atomic enum signer_stage stage;
+    _Atomic bool has_ended; /* SIGNER_LEAVING: its thread is done */
+    const struct signers_options *all;
+    struct signers *siblings;
+    struct signer_options *options; /* its own */
+    _Atomic unsigned queue;         /* these two of the options, for who chooses */
+    _Atomic int64_t queue_ms;
 
     _Atomic enum signer_state state;
     _Atomic int64_t since_ns; /* when it came to it */
     _Atomic bool permitted;
-    _Atomic bool has_key; /* `key` is set once, before it is first published */
-    struct signer_key key;
+    _Atomic(const struct signer_key *) key; /* NULL until the first start; then it stays */
     _Atomic int64_t self_test_ns;
     _Atomic uint64_t restarts;
     _Atomic uint64_t signatures; /* handed over */
@@ -48,6 +62,7 @@ struct signer {
     uint64_t answered_sequence; /* the highest answered */
     int64_t answered_ns;
     struct signer_failure failure; /* the last */
+    bool is_closed;                /* nothing is taken any more */
 
     pthread_t supervisor;
     bool has_supervisor;
@@ -61,6 +76,12 @@ struct signer {
 void *supervisor_run(void *argument);
 
 /* signer.c, for supervisor.c: */
+
+/* The key for good: one memory for all that are the same. */
+const struct signer_key *signer_keep_key(struct signer *signer, const struct signer_key *key);
+
+/* True once nothing is in flight; then nothing is taken any more. */
+bool signer_close_if_idle(struct signer *signer);
 
 /* Sends a self-test. */
 void signer_submit_self_test(struct signer *signer);

@@ -75,11 +75,14 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
     static const struct argp argp = {
         .options = options,
         .parser = parse_option,
-        .doc = "issuerd trades single-use authorization codes for JWT access tokens whose "
-               "signing key never leaves a PKCS#11 HSM or a TPM 2.0.\v"
-               "SIGTERM ends it: what is in flight is finished within 10 s. SIGHUP has it read its "
-               "TLS certificates and keys again. Exit status: 0 ended "
-               "by a signal, 64 wrong arguments, 78 wrong configuration, 70 anything else.",
+        .doc =
+            "issuerd trades single-use authorization codes for JWT access tokens whose "
+            "signing key never leaves a PKCS#11 HSM or a TPM 2.0.\v"
+            "SIGTERM ends it: what is in flight is finished within 10 s. SIGHUP has it read its "
+            "configuration again, with the files that it names: all of it, or with an error in it "
+            "nothing, takes effect, but for what the log says waits for the next start. Exit "
+            "status: 0 ended "
+            "by a signal, 64 wrong arguments, 78 wrong configuration, 70 anything else.",
     };
     argp_err_exit_status = EX_USAGE;
     (void)argp_parse(&argp, argc, argv, 0, NULL, arguments_out);
@@ -112,18 +115,11 @@ static sigset_t block_signals(void)
     return signals;
 }
 
-static struct server_options server_options_from(const struct config *config, enum server_role role,
-                                                 int passed_fd)
+static struct server_limits server_limits_from(const struct config *config, enum server_role role)
 {
     const bool is_public = role == SERVER_PUBLIC;
-    const struct config_address *address =
-        is_public ? &config->public_address : &config->admin_address;
 
-    return (struct server_options){
-        .role = role,
-        .address = (const struct sockaddr *)&address->socket,
-        .address_length = address->length,
-        .passed_fd = passed_fd,
+    return (struct server_limits){
         .connections = (unsigned)config->connections,
         .connections_per_address =
             is_public ? (unsigned)config->connections_per_address : (unsigned)config->connections,
@@ -138,27 +134,44 @@ static struct server_options server_options_from(const struct config *config, en
     };
 }
 
-static bool site_fill(struct site *site, const struct config *config, struct error *err)
+static struct server_options server_options_from(const struct config *config, enum server_role role,
+                                                 int passed_fd)
+{
+    const struct config_address *address =
+        role == SERVER_PUBLIC ? &config->public_address : &config->admin_address;
+
+    return (struct server_options){
+        .role = role,
+        .address = (const struct sockaddr *)&address->socket,
+        .address_length = address->length,
+        .passed_fd = passed_fd,
+        .limits = server_limits_from(config, role),
+    };
+}
+
+static bool site_settings_fill(struct site_settings *out, const struct config *config,
+                               struct error *err)
 {
     scoped(secret_clear) struct secret secret;
 
     if (!secret_read(config->client_secret_file, &secret, err)) {
         return error_context(err, "admin.client_secret_file");
     }
-    *site = (struct site){
-        .issuer = config->issuer_url,
-        .jwks_max_age_s = config->jwks_max_age_s,
-        .client_secret = sha256(secret.text, secret.length),
-        .display_name = config->display_name,
-        .credential_endpoint = config->credential_endpoint,
-        .schema_endpoint = config->schema_endpoint,
-        .offering_endpoint = config->offering_endpoint,
-    };
+    *out = (struct site_settings){ .jwks_max_age_s = config->jwks_max_age_s,
+                                   .client_secret = sha256(secret.text, secret.length) };
+    (void)snprintf(out->display_name, sizeof(out->display_name), "%s", config->display_name);
+    (void)snprintf(out->credential_endpoint, sizeof(out->credential_endpoint), "%s",
+                   config->credential_endpoint);
+    (void)snprintf(out->schema_endpoint, sizeof(out->schema_endpoint), "%s",
+                   config->schema_endpoint);
+    (void)snprintf(out->offering_endpoint, sizeof(out->offering_endpoint), "%s",
+                   config->offering_endpoint);
     return true;
 }
 
 struct running {
-    const struct config *config;
+    const char *path; /* of the configuration */
+    struct config *config;
     struct service_config service_config;
     struct listeners_tls tls;
     struct server_options public_options;
@@ -169,19 +182,22 @@ struct running {
     struct server *admin_server;
 };
 
-static bool start(struct running *running, const struct config *config,
-                  const struct activation *passed, struct error *err)
+static bool start(struct running *running, const struct activation *passed, struct error *err)
 {
-    running->config = config;
+    const struct config *config = running->config;
+    struct site_settings settings;
+
     running->public_options = server_options_from(config, SERVER_PUBLIC, passed->public_fd);
     running->admin_options = server_options_from(config, SERVER_ADMIN, passed->admin_fd);
     if (!listeners_tls_open(config, wall_s(), &running->tls, err)
-        || !site_fill(&running->site, config, err)
+        || !site_settings_fill(&settings, config, err)
         || !service_config_fill(&running->service_config, config, err)
         || !service_start(&running->service_config.options, &running->service, err)) {
         return false;
     }
     running->site.service = running->service;
+    running->site.issuer = config->issuer_url;
+    running->site.state = site_state_new(&settings);
     running->public_options.tls = running->site.public_tls = running->tls.public_tls;
     running->admin_options.tls = running->site.admin_tls = running->tls.admin_tls;
     if (!server_start(&running->public_options, &running->site, &running->public_server, err)) {
@@ -215,21 +231,139 @@ static void tell(struct running *running)
     }
 }
 
-/* ---- until the end ---- */
+/* ---- reload ---- */
+
+static void report_problems(const struct config_problems *problems)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct config_problem *problem = &problems->list[i];
+        log_event(LOG_LEVEL_ERROR, "config.refused", "line=%d setting='%s' problem='%s'",
+                  problem->line, problem->setting, problem->text);
+    }
+}
+
+/* All that --check-config looks at. NULL: it has errors, and they are told. */
+static struct config *load_again(const char *path)
+{
+    struct config_problems problems = { .count = 0 };
+    struct config *wanted = NULL;
+
+    if (config_load(path, &wanted, &problems)) {
+        listeners_tls_check(wanted, path, wall_s(), NULL, &problems);
+    }
+    if (problems.count > 0 && wanted != NULL) {
+        config_free(take(wanted));
+    }
+    report_problems(&problems);
+    config_problems_clear(&problems);
+    return wanted;
+}
+
+static void report_changes(const struct config_differences *differences)
+{
+    char names_buffer[512] = "";
+    struct text names = text_over(names_buffer, sizeof(names_buffer) - sizeof(", ..."));
+
+    for (size_t i = 0; i < differences->count; i++) {
+        const struct config_difference *difference = &differences->list[i];
+        if (!difference->at_once) {
+            log_event(LOG_LEVEL_WARNING, "config.kept",
+                      "setting='%s' effect='the change takes effect at the next start'",
+                      difference->name);
+        } else if (!names.overflowed) {
+            text_add(&names, names.length > 0 ? ", " : "");
+            text_add(&names, difference->name);
+        }
+    }
+    log_event(LOG_LEVEL_NOTICE, "config.reloaded", "changed='%s%s'", names_buffer,
+              names.overflowed ? ", ..." : "");
+}
+
+static bool is_to_end(void)
+{
+    sigset_t pending;
+
+    return sigpending(&pending) == 0
+        && (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
+/* A device takes its time to start. Meanwhile it serves, and tells so. */
+static bool await_signers(struct running *running, struct error *err)
+{
+    const struct timespec pause = timespec_from_ns(20 * NS_PER_MS);
+    int64_t tell_ns = monotonic_ns() + TELL_EVERY_S * NS_PER_S;
+
+    while (!service_reload_is_settled(running->service)) {
+        if (is_to_end()) {
+            return fail(err, ERROR_SHUTTING_DOWN, "shutting down");
+        }
+        if (notify_is_heard() && monotonic_ns() >= tell_ns) {
+            tell(running);
+            tell_ns = monotonic_ns() + TELL_EVERY_S * NS_PER_S;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
+static bool change_service(struct running *running, const struct service_options *options,
+                           struct error *err)
+{
+    if (!service_begin_reload(running->service, options, err)) {
+        return false;
+    }
+    if (!await_signers(running, err)) {
+        service_abandon_reload(running->service);
+        return false;
+    }
+    return service_end_reload(running->service, options, err);
+}
+
+/* What running->config has become. Whatever can fail comes first; the signers are the last of it. */
+static bool take_over(struct running *running, struct error *err)
+{
+    const struct config *config = running->config;
+    scoped(release_memory) struct service_config *next = xcalloc(1, sizeof(*next));
+    scoped(tls_renewal_clear) struct tls_renewal renewal = { .credentials = { NULL } };
+    struct site_settings settings;
+
+    if (!tls_renewal_read(config, wall_s(), &renewal, err)
+        || !site_settings_fill(&settings, config, err) || !service_config_fill(next, config, err)
+        || !change_service(running, &next->options, err)) {
+        return false;
+    }
+    const struct server_limits public_limits = server_limits_from(config, SERVER_PUBLIC);
+    const struct server_limits admin_limits = server_limits_from(config, SERVER_ADMIN);
+    listeners_tls_renew(&running->tls, &renewal);
+    site_state_set(running->site.state, &settings);
+    server_set_limits(running->public_server, &public_limits);
+    server_set_limits(running->admin_server, &admin_limits);
+    log_set_level(config->log_level);
+    return true;
+}
 
 /* What can change while it serves. Nothing does unless all of it is good. */
 static void reload(struct running *running)
 {
-    struct error err;
+    struct config_differences differences;
+    struct config *wanted = load_again(running->path);
+    struct error err = { .code = ERROR_NONE };
 
-    notify_reloading();
-    if (listeners_tls_reload(&running->tls, running->config, wall_s(), &err)) {
-        log_event(LOG_LEVEL_NOTICE, "config.reloaded", "%s", "");
-    } else {
-        log_error(LOG_LEVEL_ERROR, "config.reload_failed", &err, "%s", "");
+    if (wanted == NULL) {
+        return;
     }
-    notify_ready();
+    config_compare(running->config, wanted, &differences);
+    config_exchange(running->config, wanted);
+    if (take_over(running, &err)) {
+        report_changes(&differences);
+    } else {
+        config_exchange(running->config, wanted);
+        log_error(LOG_LEVEL_ERROR, "config.refused", &err, "%s", "effect='all is as before'");
+    }
+    config_free(wanted);
 }
+
+/* ---- until the end ---- */
 
 /* Without anybody to tell, nothing is done but wait. */
 static int await_signal(const sigset_t *signals)
@@ -253,7 +387,9 @@ static int serve_until_signal(struct running *running, const sigset_t *signals)
         }
         const int signal_number = await_signal(signals);
         if (signal_number == SIGHUP) {
+            notify_reloading();
             reload(running);
+            notify_ready();
         } else if (signal_number > 0) {
             notify_stopping();
             return signal_number;
@@ -281,18 +417,21 @@ static void stop(struct running *running)
     server_stop(running->admin_server);
     server_stop(running->public_server);
     service_stop(running->service);
+    site_state_free(running->site.state);
     listeners_tls_clear(&running->tls);
 }
 
-static int serve(const struct config *config)
+static int serve(struct config *config, const char *path)
 {
     scoped(release_memory) struct running *running = xcalloc(1, sizeof(*running));
     const sigset_t signals = block_signals();
     struct activation passed;
     struct error err = { .code = ERROR_NONE };
 
+    running->path = path;
+    running->config = config;
     notify_open();
-    if (!activation_take(&passed, &err) || !start(running, config, &passed, &err)) {
+    if (!activation_take(&passed, &err) || !start(running, &passed, &err)) {
         const struct error_line line = error_line(&err);
         notify_status("not started: %s", line.text);
         log_error(LOG_LEVEL_ERROR, "server.not_started", &err, "%s", "");
@@ -350,7 +489,7 @@ int main(int argc, char **argv)
         status = check_files(config, arguments.config);
     } else {
         log_set_level(config->log_level);
-        status = serve(config);
+        status = serve(config, arguments.config);
     }
     config_free(config);
     return status;

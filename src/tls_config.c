@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 
-enum { PUBLIC, ADMIN, LISTENERS };
+enum { PUBLIC, ADMIN };
 
 /* What the configuration says of a listener's TLS. */
 struct wanted {
@@ -11,15 +11,10 @@ struct wanted {
     int line;
 };
 
-/* Of each listener; NULL: plain HTTP. Clears itself. */
-struct loaded {
-    struct tls_credentials *credentials[LISTENERS];
-};
-
-static void loaded_clear(struct loaded *loaded)
+void tls_renewal_clear(struct tls_renewal *renewal)
 {
-    for (size_t i = 0; i < LISTENERS; i++) {
-        tls_credentials_release(loaded->credentials[i]);
+    for (size_t i = 0; i < TLS_LISTENERS; i++) {
+        tls_credentials_release(renewal->credentials[i]);
     }
 }
 
@@ -50,10 +45,10 @@ static size_t advise(const struct tls_credentials *credentials, int64_t now_s,
     return credentials != NULL ? tls_credentials_advise(credentials, now_s, advice_out) : 0;
 }
 
-static bool load_all(const struct config *config, int64_t now_s, struct loaded *loaded,
+static bool load_all(const struct config *config, int64_t now_s, struct tls_renewal *loaded,
                      struct error *err)
 {
-    for (size_t i = 0; i < LISTENERS; i++) {
+    for (size_t i = 0; i < TLS_LISTENERS; i++) {
         struct tls_advice advice[TLS_ADVICE_MAX];
         const struct wanted wanted = wanted_of(config, i);
         if (!load(&wanted, now_s, &loaded->credentials[i], err)) {
@@ -76,7 +71,7 @@ static struct tls *place(struct tls_credentials *credentials)
 bool listeners_tls_open(const struct config *config, int64_t now_s, struct listeners_tls *tls_out,
                         struct error *err)
 {
-    scoped(loaded_clear) struct loaded loaded = { .credentials = { NULL } };
+    scoped(tls_renewal_clear) struct tls_renewal loaded = { .credentials = { NULL } };
 
     if (!load_all(config, now_s, &loaded, err)) {
         return false;
@@ -86,21 +81,21 @@ bool listeners_tls_open(const struct config *config, int64_t now_s, struct liste
     return true;
 }
 
-bool listeners_tls_reload(struct listeners_tls *self, const struct config *config, int64_t now_s,
-                          struct error *err)
+bool tls_renewal_read(const struct config *config, int64_t now_s, struct tls_renewal *renewal_out,
+                      struct error *err)
 {
-    scoped(loaded_clear) struct loaded loaded = { .credentials = { NULL } };
+    *renewal_out = (struct tls_renewal){ .credentials = { NULL } };
+    return load_all(config, now_s, renewal_out, err);
+}
 
-    if (!load_all(config, now_s, &loaded, err)) {
-        return false;
-    }
+void listeners_tls_renew(struct listeners_tls *self, struct tls_renewal *renewal)
+{
     if (self->public_tls != NULL) {
-        tls_renew(self->public_tls, take(loaded.credentials[PUBLIC]));
+        tls_renew(self->public_tls, take(renewal->credentials[PUBLIC]));
     }
     if (self->admin_tls != NULL) {
-        tls_renew(self->admin_tls, take(loaded.credentials[ADMIN]));
+        tls_renew(self->admin_tls, take(renewal->credentials[ADMIN]));
     }
-    return true;
 }
 
 void listeners_tls_clear(struct listeners_tls *self)
@@ -112,17 +107,17 @@ void listeners_tls_clear(struct listeners_tls *self)
 void listeners_tls_check(const struct config *config, const char *path, int64_t now_s, FILE *out,
                          struct config_problems *problems)
 {
-    scoped(loaded_clear) struct loaded loaded = { .credentials = { NULL } };
+    scoped(tls_renewal_clear) struct tls_renewal loaded = { .credentials = { NULL } };
     struct error err;
 
-    for (size_t i = 0; i < LISTENERS; i++) {
+    for (size_t i = 0; i < TLS_LISTENERS; i++) {
         struct tls_advice advice[TLS_ADVICE_MAX];
         const struct wanted wanted = wanted_of(config, i);
         if (!load(&wanted, now_s, &loaded.credentials[i], &err)) {
             config_problems_add(problems, wanted.line, wanted.section, "%s", error_line(&err).text);
         }
         const size_t count = advise(loaded.credentials[i], now_s, advice);
-        for (size_t j = 0; j < count; j++) {
+        for (size_t j = 0; j < count && out != NULL; j++) {
             (void)fprintf(out, "%s:%d: %s: warning: %s\n", path, wanted.line, wanted.section,
                           advice[j].text);
         }

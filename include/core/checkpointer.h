@@ -41,6 +41,10 @@ struct checkpointer_status {
     int64_t failing_ns; /* since when none could be made (monotonic); 0: the last one was */
 };
 
+/* From the next checkpoint on, instead of what the options had. Any thread. */
+void checkpointer_set_pace(struct checkpointer *checkpointer, int64_t entries, int64_t interval_s,
+                           int64_t backlog_max);
+
 /* Any thread. */
 struct checkpointer_status checkpointer_status(struct checkpointer *checkpointer);
 void checkpointer_print_metrics(struct checkpointer *checkpointer, struct text *text);

@@ -37,6 +37,9 @@ void keyring_print_active_jwks(struct keyring *keyring, struct text *text);
 /* The keys as they were when the thread last looked; the caller clears *list_out. Any thread. */
 void keyring_list_keys(struct keyring *keyring, struct key_list *list_out);
 
+/* True if the signer may sign tokens: its key was active when the thread last looked. Any thread. */
+bool keyring_permits(struct keyring *keyring, const struct signer_status *signer);
+
 /* Why no signer of ours has the key; NULL: one has it, or none can say yet. Any thread. */
 const char *keyring_absence_of(struct keyring *keyring, const struct stored_key *key);
 

@@ -69,6 +69,9 @@ MUST_CHECK bool ledger_open(const struct ledger_options *options, struct store *
                             struct ledger **ledger_out, struct error *err);
 void ledger_close(struct ledger *ledger);
 
+/* From now on, instead of what the options had. Any thread. */
+void ledger_set_limits(struct ledger *ledger, int64_t backlog_max, int64_t retention_s);
+
 /* Appends within the transaction. After any failure the transaction is to be rolled back. Fails with
  * STORE_ROLLED_BACK if the tree is not what it was, or INVALID_REQUEST (a reason that is not UTF-8,
  * or too long). */
@@ -106,6 +109,7 @@ struct ledger_status {
     int64_t epoch;
     int64_t size;         /* committed */
     int64_t checkpointed; /* of these, how many the newest checkpoint covers */
+    int64_t backlog_max;  /* how many it may leave uncovered; 0: any number */
     bool is_rolled_back;
     bool permits;       /* as ledger_permits() says */
     int64_t stopped_ns; /* since when it does not (monotonic); 0: it does */

@@ -13,7 +13,6 @@ struct revocations;
 
 struct revocations_options {
     const char *issuer;
-    int64_t deadline_ms; /* of a signature */
     struct store *store;
     struct signers *signers;
     struct committer *committer;

@@ -39,13 +39,36 @@ struct service_options {
     struct signers_options signers;
 };
 
-/* Opens the store and starts the signers. Borrows the options for the service's life. Fails as
+/* Opens the store and starts the signers. Borrows the options for the service's life, but for those
+ * that a reload may change. Fails as
  * store_open() and signers_start() do. */
 MUST_CHECK bool service_start(const struct service_options *options, struct service **service_out,
                               struct error *err);
 
 /* No other thread may be inside. */
 void service_stop(struct service *service);
+
+/* ---- reload ----
+ * By the thread that started it, in three steps. Of the options that are given then there count the
+ * signers, the lifetimes of codes and requests, the bounds of store and ledger, the times of checkpoints,
+ * the trust and its resolver. All of it is copied. */
+
+/* Starts the signers that are new, or other than before under their names. They sign nothing yet. Fails,
+ * with nothing changed, as signers_begin_change() does. */
+MUST_CHECK bool service_begin_reload(struct service *service, const struct service_options *options,
+                                     struct error *err);
+
+/* True once each of them has come up or failed, or had its time. */
+bool service_reload_is_settled(struct service *service);
+
+/* All of it is in effect from now on: what is under way ends as it began, and signers that are not named
+ * any more, or otherwise, finish what they have. Fails, with nothing changed, as signers_check_change()
+ * does, or with CONFIG if no signer would be left that may sign where there is one. */
+MUST_CHECK bool service_end_reload(struct service *service, const struct service_options *options,
+                                   struct error *err);
+
+/* Instead of the end: nothing has changed. */
+void service_abandon_reload(struct service *service);
 
 /* ---- authorization requests ---- */
 

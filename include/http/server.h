@@ -6,10 +6,8 @@
  */
 #pragma once
 
-#include "base/digest.h"
 #include "base/error.h"
-#include "core/service.h"
-#include "http/tls.h"
+#include "http/site.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -19,12 +17,9 @@ struct server;
 
 enum server_role { SERVER_PUBLIC, SERVER_ADMIN };
 
-struct server_options {
-    enum server_role role;
-    const struct sockaddr *address; /* where to listen; port 0: any */
-    socklen_t address_length;
-    int passed_fd;        /* listens there already, and is the server's from now on; -1: none */
-    unsigned connections; /* at once; over it 503 */
+/* What may change while it serves. */
+struct server_limits {
+    unsigned connections;             /* at once; over it 503 */
     unsigned connections_per_address; /* likewise */
     int64_t head_timeout_s;           /* for a whole request head */
     int64_t body_timeout_s;           /* for a whole body */
@@ -34,28 +29,25 @@ struct server_options {
     const char *const *trusted_proxies; /* "ADDRESS" or "ADDRESS/BITS", 64 at most */
     size_t trusted_proxy_count;
     bool forwarded_by_rfc7239; /* they set Forwarded, else X-Forwarded-For */
-    struct tls *tls;           /* NULL: plain HTTP */
 };
 
-/* What endpoints need besides the service. Borrowed. */
-struct site {
-    struct service *service;
-    const char *issuer;
-    int64_t jwks_max_age_s;
-    struct digest client_secret;        /* SHA-256 of what x-client-secret must hold */
-    const struct server *public_server; /* for its metrics; set before the admin server starts */
-    struct tls *public_tls;             /* these two for the metrics; NULL: plain HTTP */
-    struct tls *admin_tls;
-    const char *display_name; /* these four: "" if not configured */
-    const char *credential_endpoint;
-    const char *schema_endpoint;
-    const char *offering_endpoint;
+struct server_options {
+    enum server_role role;
+    const struct sockaddr *address; /* where to listen; port 0: any */
+    socklen_t address_length;
+    int passed_fd;   /* listens there already, and is the server's from now on; -1: none */
+    struct tls *tls; /* NULL: plain HTTP */
+    struct server_limits limits; /* read at the start alone */
 };
 
 /* Listens and serves. Fails with CONFIG if the address cannot be had. Borrows both arguments for
  * the server's life. */
 MUST_CHECK bool server_start(const struct server_options *options, const struct site *site,
                              struct server **server_out, struct error *err);
+
+/* What begins from now on is held to these: a connection, a request, a wait. The proxies' addresses are
+ * good ones. */
+void server_set_limits(struct server *server, const struct server_limits *limits);
 
 /* Where it listens, as a URL ("https://127.0.0.1:8080", "unix:/path"), with the real port. */
 const char *server_address(const struct server *server);

@@ -56,6 +56,9 @@ MUST_CHECK bool store_open(const char *url, const struct store_options *options,
                            struct store **store_out, struct error *err);
 void store_close(struct store *store);
 
+/* From the next write on, instead of what the options had. Any thread. */
+void store_set_limits(struct store *store, int64_t max_open_requests, int64_t retention_s);
+
 /* The time that decides what has expired: one clock for all nodes of a deployment. Any thread. */
 int64_t store_now_s(struct store *store);
 

@@ -133,7 +133,7 @@ bool service_create_authorization(struct service *service,
     if (request->presentation_definition != NULL) {
         new->presentation_definition = xstrdup(request->presentation_definition);
     }
-    creation->lifetime_s = service->options->request_lifetime_s;
+    creation->lifetime_s = service->request_lifetime_s;
     creation->pair = pair_of(request->state, request->nonce);
     if (!committer_write(service->committer, &creation->job, err)) {
         return false;
@@ -230,7 +230,7 @@ static struct granting *granting_new(const struct grant *grant, int64_t code_lif
 bool authorization_grant(struct service *service, const struct grant *grant,
                          struct authorization *granted_out, struct error *err)
 {
-    struct granting *granting = granting_new(grant, service->options->code_lifetime_s);
+    struct granting *granting = granting_new(grant, service->code_lifetime_s);
 
     if (!committer_write(service->committer, &granting->job, err)) {
         return false;

@@ -35,8 +35,10 @@ struct mark {
 
 struct checkpointer {
     struct checkpointer_options options;
-    size_t signer; /* its index */
+    _Atomic int64_t entries; /* as the options have them, or checkpointer_set_pace() last */
+    _Atomic int64_t interval_s;
     bool has_signer;
+    char signer[SIGNER_NAME_MAX + 1];
     pthread_t thread;
     bool has_thread;
     sem_t stopping;
@@ -132,22 +134,36 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* The audit key's, which a reload may exchange for another; DOWN, with no name: there is none. */
+static struct signer_status find_signer(const struct checkpointer *self)
+{
+    struct signer_status signers[SIGNERS_MAX];
+    const size_t count = signers_list(self->options.signers, signers);
+
+    for (size_t i = 0; i < count; i++) {
+        if (signers[i].purpose == SIGNER_CHECKPOINTS) {
+            return signers[i];
+        }
+    }
+    return (struct signer_status){ .state = SIGNER_DOWN };
+}
+
 /* Has the checkpoint signed and put into the store; then its note is whole. */
 static bool sign(struct checkpointer *self, struct checkpoint *checkpoint, int64_t deadline_ns,
                  struct error *err)
 {
-    const struct signer_status signer = signers_status(self->options.signers, self->signer);
+    const struct signer_status signer = find_signer(self);
     const int64_t patience_ns = (signer.patience_ms + MARGIN_MS) * NS_PER_MS;
     const int64_t until_ns = earlier(deadline_ns, monotonic_ns() + patience_ns);
 
     if (signer.key == NULL) {
-        return fail(err, ERROR_DEVICE_UNAVAILABLE, "signer %s is down", signer.name);
+        return fail(err, ERROR_DEVICE_UNAVAILABLE, "signer %s is down", self->signer);
     }
     struct checkpoint_job *job =
         checkpoint_job_new(&self->options, &checkpoint->head, signer.key->jwk);
     const struct text *body = &job->checkpoint.text;
-    if (!signers_submit(self->options.signers, self->signer, body->start, body->length, until_ns,
-                        job, err)) {
+    if (!signers_submit(self->options.signers, signer.id, body->start, body->length, until_ns, job,
+                        err)) {
         checkpoint_free(&job->job);
         return false;
     }
@@ -315,7 +331,7 @@ static bool is_due(const struct checkpointer *self, const struct ledger_head *he
 {
     return has_news(self, head) && now_ns >= self->retry_ns
         && (now_ns >= self->next_ns || head->epoch != self->covered.epoch
-            || head->size - self->covered.size >= self->options.entries);
+            || head->size - self->covered.size >= self->entries);
 }
 
 /* Tokens wait for checkpoints, or do no more. */
@@ -359,7 +375,7 @@ static void look(struct checkpointer *self)
     }
     if (is_due(self, &head, now_ns)) {
         const bool made = make_checkpoint(self, &head, INT64_MAX);
-        self->next_ns = now_ns + self->options.interval_s * NS_PER_S;
+        self->next_ns = now_ns + self->interval_s * NS_PER_S;
         self->retry_ns = made ? 0 : monotonic_ns() + RETRY_MS * (int64_t)NS_PER_MS;
     }
 }
@@ -381,16 +397,6 @@ static void *checkpointer_run(void *argument)
 
 /* ---- start and stop ---- */
 
-static void find_signer(struct checkpointer *self)
-{
-    for (size_t i = 0; i < signers_count(self->options.signers); i++) {
-        if (signers_status(self->options.signers, i).purpose == SIGNER_CHECKPOINTS) {
-            self->signer = i;
-            self->has_signer = true;
-        }
-    }
-}
-
 static bool recall(struct checkpointer *self, struct error *err)
 {
     const struct ledger_head head = ledger_head(self->options.ledger);
@@ -404,17 +410,26 @@ static bool recall(struct checkpointer *self, struct error *err)
     return true;
 }
 
+/* A checkpoint is due before issuing stops. */
+void checkpointer_set_pace(struct checkpointer *self, int64_t entries, int64_t interval_s,
+                           int64_t backlog_max)
+{
+    const int64_t half = (backlog_max + 1) / 2;
+
+    self->entries = backlog_max > 0 && entries > half ? half : entries;
+    self->interval_s = interval_s;
+}
+
 bool checkpointer_start(const struct checkpointer_options *options,
                         struct checkpointer **checkpointer_out, struct error *err)
 {
     struct checkpointer *self = xcalloc(1, sizeof(*self));
 
     self->options = *options;
-    if (options->backlog_max > 0 && options->entries > (options->backlog_max + 1) / 2) {
-        self->options.entries = (options->backlog_max + 1) / 2; /* before issuing stops */
-    }
+    checkpointer_set_pace(self, options->entries, options->interval_s, options->backlog_max);
     sem_init(&self->stopping, 0, 0);
-    find_signer(self);
+    (void)snprintf(self->signer, sizeof(self->signer), "%s", find_signer(self).name);
+    self->has_signer = self->signer[0] != '\0';
     if (!check_directory(options->head_path, err) || !recall(self, err)) {
         checkpointer_stop(self);
         return false;
@@ -441,8 +456,7 @@ static void make_last_checkpoint(struct checkpointer *self, int64_t deadline_ns)
     struct ledger_head head = ledger_head(self->options.ledger);
 
     while (has_news(self, &head) && !make_checkpoint(self, &head, deadline_ns) && self->has_signer
-           && signers_status(self->options.signers, self->signer).state == SIGNER_UP
-           && monotonic_ns() < deadline_ns) {
+           && find_signer(self).state == SIGNER_UP && monotonic_ns() < deadline_ns) {
         (void)nanosleep(&pause, NULL);
         head = ledger_head(self->options.ledger);
     }
@@ -468,8 +482,7 @@ void checkpointer_stop(struct checkpointer *self)
 struct checkpointer_status checkpointer_status(struct checkpointer *self)
 {
     return (struct checkpointer_status){
-        .signer =
-            self->has_signer ? signers_status(self->options.signers, self->signer).name : NULL,
+        .signer = self->has_signer ? self->signer : NULL,
         .signed_s = atomic_load(&self->signed_s),
         .failing_ns = atomic_load(&self->failing_ns),
     };

@@ -194,9 +194,9 @@ static struct exchange *exchange_new(struct service *service, const struct diges
 static bool submit_once(struct exchange *self, int64_t deadline_ns, struct error *err)
 {
     struct signers *signers = self->service->signers;
-    size_t index;
+    size_t signer;
 
-    if (!signers_choose(signers, &index, &self->key, err)) {
+    if (!signers_choose(signers, &signer, &self->key, err)) {
         return false;
     }
     self->token.length = 0;
@@ -206,16 +206,17 @@ static bool submit_once(struct exchange *self, int64_t deadline_ns, struct error
                     SIGNING_INPUT_MAX);
     }
     CRASH_POINT(TOKEN_COMPOSED);
-    return signers_submit(signers, index, self->buffer, self->token.length, deadline_ns, self, err);
+    return signers_submit(signers, signer, self->buffer, self->token.length, deadline_ns, self,
+                          err);
 }
 
 /* Hands the exchange to a signer. Between the choice and the submission others may take the room that
- * was seen, or the signer may go down: then it is the next signer's turn. On false the exchange is
- * still the caller's. */
+ * was seen, or the signer may go down or leave: then it is the next signer's turn. A reload may have put
+ * others to use meanwhile. On false the exchange is still the caller's. */
 static bool submit(struct exchange *self, int64_t deadline_ns, struct error *err)
 {
     bool submitted = false;
-    for (size_t i = signers_count(self->service->signers); i > 0 && !submitted; i--) {
+    for (size_t i = signers_count(self->service->signers) + 1; i > 0 && !submitted; i--) {
         submitted = submit_once(self, deadline_ns, err);
     }
     return submitted;
@@ -336,17 +337,6 @@ static bool redeem(struct service *service, const struct digest *hash, int64_t d
     return err->code == ERROR_NONE;
 }
 
-int64_t longest_deadline_ms(const struct service *service)
-{
-    int64_t longest_ms = 0;
-    for (size_t i = 0; i < service->options->signers.count; i++) {
-        const struct signer_options *signer = &service->options->signers.signers[i];
-        const bool is_longer = signer->purpose == SIGNER_TOKENS && signer->deadline_ms > longest_ms;
-        longest_ms = is_longer ? signer->deadline_ms : longest_ms;
-    }
-    return longest_ms;
-}
-
 static bool is_code(const char *code)
 {
     const size_t length = strlen(code);
@@ -366,7 +356,7 @@ bool service_redeem(struct service *service, const char *code, int64_t received_
                     CODE_LENGTH_MIN, CODE_LENGTH_MAX);
     } else {
         const struct digest hash = sha256(code, strlen(code));
-        const int64_t deadline_ns = received_ns + longest_deadline_ms(service) * NS_PER_MS;
+        const int64_t deadline_ns = received_ns + signers_deadline_ms(service->signers) * NS_PER_MS;
         good = redeem(service, &hash, deadline_ns, token_out, err);
     }
     service_count_refusal(service, good ? ERROR_NONE : err->code, received_ns);

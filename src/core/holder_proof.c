@@ -74,6 +74,7 @@ static bool verify(struct service *service, const struct validation_request *req
                    const struct open_authorization *found, int64_t now_s, int64_t now_ns,
                    struct presentation *presentation_out, struct error *err)
 {
+    scoped(release_trust) struct trust *trust = service_trust(service);
     const struct presentation_request wanted = {
         .vp = request->vp,
         .nonce = found->nonce,
@@ -83,7 +84,7 @@ static bool verify(struct service *service, const struct validation_request *req
         .now_ns = now_ns,
     };
 
-    if (presentation_verify(&service->presentation_rules, &wanted, presentation_out, err)) {
+    if (presentation_verify(trust_rules(trust), &wanted, presentation_out, err)) {
         return true;
     }
     return err->code == ERROR_PRESENTATION && count_try(service, request->id, err);

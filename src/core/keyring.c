@@ -153,14 +153,15 @@ static bool enter_new_keys(struct keyring *self, const struct key_list *list, in
                            bool *changed_out, struct error *err)
 {
     const enum key_state state = list->count == 0 ? KEY_ACTIVE : KEY_GENERATED;
+    struct signer_status signers[SIGNERS_MAX];
+    const size_t count = signers_list(self->signers, signers);
 
-    for (size_t i = 0; i < signers_count(self->signers); i++) {
-        const struct signer_status signer = signers_status(self->signers, i);
-        if (signer.purpose != SIGNER_TOKENS || signer.key == NULL
-            || find_key(list, signer.key->kid) != NULL) {
+    for (size_t i = 0; i < count; i++) {
+        if (signers[i].purpose != SIGNER_TOKENS || signers[i].key == NULL
+            || find_key(list, signers[i].key->kid) != NULL) {
             continue;
         }
-        if (!enter_key(self, &signer, state, now_s, err)) {
+        if (!enter_key(self, &signers[i], state, now_s, err)) {
             return false;
         }
         *changed_out = true;
@@ -212,17 +213,19 @@ static bool note_use(struct keyring *self, const struct key_list *list, int64_t 
 const char *keyring_absence_of(struct keyring *self, const struct stored_key *key)
 {
     const char *absence = "no signer of this configuration has it";
+    struct signer_status signers[SIGNERS_MAX];
+    const size_t count = signers_list(self->signers, signers);
 
-    for (size_t i = 0; i < signers_count(self->signers); i++) {
-        const struct signer_status signer = signers_status(self->signers, i);
-        if (signer.purpose != SIGNER_TOKENS) {
+    for (size_t i = 0; i < count; i++) {
+        const struct signer_status *signer = &signers[i];
+        if (signer->purpose != SIGNER_TOKENS) {
             continue;
         }
-        if (signer.key != NULL && strcmp(signer.key->kid, key->kid) == 0) {
+        if (signer->key != NULL && strcmp(signer->key->kid, key->kid) == 0) {
             return NULL;
         }
-        if (strcmp(signer.name, key->signer) == 0) {
-            absence = signer.key != NULL ? "its signer has another key now" : NULL;
+        if (strcmp(signer->name, key->signer) == 0) {
+            absence = signer->key != NULL ? "its signer has another key now" : NULL;
         }
     }
     return absence;
@@ -258,6 +261,12 @@ static void report_missing_keys(struct keyring *self, const struct key_list *lis
 
 /* ---- what follows from it ---- */
 
+static bool permits(const struct key_list *list, const struct signer_status *signer)
+{
+    const struct stored_key *key = signer->key != NULL ? find_key(list, signer->key->kid) : NULL;
+    return signer->purpose == SIGNER_TOKENS && key != NULL && key->state == KEY_ACTIVE;
+}
+
 static void report_idleness(struct keyring *self, bool any_permitted)
 {
     if (!any_permitted && !self->is_idle) {
@@ -269,14 +278,13 @@ static void report_idleness(struct keyring *self, bool any_permitted)
 
 static void permit_signers(struct keyring *self, const struct key_list *list)
 {
+    struct signer_status signers[SIGNERS_MAX];
+    const size_t count = signers_list(self->signers, signers);
     bool any_permitted = false;
 
-    for (size_t i = 0; i < signers_count(self->signers); i++) {
-        const struct signer_status signer = signers_status(self->signers, i);
-        const struct stored_key *key = signer.key != NULL ? find_key(list, signer.key->kid) : NULL;
-        const bool permitted =
-            signer.purpose == SIGNER_TOKENS && key != NULL && key->state == KEY_ACTIVE;
-        signers_permit(self->signers, i, permitted);
+    for (size_t i = 0; i < count; i++) {
+        const bool permitted = permits(list, &signers[i]);
+        signers_permit(self->signers, signers[i].id, permitted);
         any_permitted = any_permitted || permitted;
     }
     report_idleness(self, any_permitted);
@@ -433,6 +441,14 @@ void keyring_list_keys(struct keyring *self, struct key_list *list_out)
     pthread_mutex_lock(&self->lock);
     *list_out = copy_of(&self->list);
     pthread_mutex_unlock(&self->lock);
+}
+
+bool keyring_permits(struct keyring *self, const struct signer_status *signer)
+{
+    pthread_mutex_lock(&self->lock);
+    const bool permitted = permits(&self->list, signer);
+    pthread_mutex_unlock(&self->lock);
+    return permitted;
 }
 
 void keyring_print_jwks(struct keyring *self, struct text *text)

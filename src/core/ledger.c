@@ -28,6 +28,8 @@ struct head {
 
 struct ledger {
     const struct ledger_options *options;
+    _Atomic int64_t backlog_max; /* as the options have them, or ledger_set_limits() last */
+    _Atomic int64_t retention_s;
 
     /* the writing thread's own */
     bool is_locked; /* in this transaction, and `tree` is what it has become */
@@ -209,8 +211,8 @@ static bool has_root(const struct merkle_edge *edge, const char *wanted)
 
 static bool is_behind(const struct ledger *self)
 {
-    return self->options->backlog_max > 0
-        && self->committed.size - self->checkpointed > self->options->backlog_max;
+    const int64_t backlog_max = self->backlog_max;
+    return backlog_max > 0 && self->committed.size - self->checkpointed > backlog_max;
 }
 
 /* With the lock held, after a change. */
@@ -334,6 +336,8 @@ bool ledger_open(const struct ledger_options *options, struct store *store,
     struct ledger *self = xcalloc(1, sizeof(*self));
 
     self->options = options;
+    self->backlog_max = options->backlog_max;
+    self->retention_s = options->retention_s;
     pthread_mutex_init(&self->lock, NULL);
     if (!adopt_newest(self, store, err)) {
         ledger_close(self);
@@ -341,6 +345,15 @@ bool ledger_open(const struct ledger_options *options, struct store *store,
     }
     *ledger_out = self;
     return true;
+}
+
+void ledger_set_limits(struct ledger *self, int64_t backlog_max, int64_t retention_s)
+{
+    pthread_mutex_lock(&self->lock);
+    self->backlog_max = backlog_max;
+    self->retention_s = retention_s;
+    settle_permission(self);
+    pthread_mutex_unlock(&self->lock);
 }
 
 void ledger_close(struct ledger *self)
@@ -476,11 +489,11 @@ bool ledger_prune(struct ledger *self, struct store *store, int64_t now_s, int l
                   bool *more_out, struct error *err)
 {
     const struct ledger_status status = ledger_status(self);
-    struct pruning pruning = { .before_s = now_s - self->options->retention_s,
-                               .end = status.checkpointed };
+    const int64_t retention_s = self->retention_s;
+    struct pruning pruning = { .before_s = now_s - retention_s, .end = status.checkpointed };
 
     *more_out = false;
-    if (self->options->retention_s == 0 || status.is_rolled_back || status.checkpointed == 0
+    if (retention_s == 0 || status.is_rolled_back || status.checkpointed == 0
         || now_s < self->prune_due_s) {
         return true;
     }
@@ -549,6 +562,7 @@ struct ledger_status ledger_status(struct ledger *self)
     const struct ledger_status status = { .epoch = self->epoch,
                                           .size = self->committed.size,
                                           .checkpointed = self->checkpointed,
+                                          .backlog_max = self->backlog_max,
                                           .is_rolled_back = self->is_rolled_back,
                                           .permits = atomic_load(&self->permits),
                                           .stopped_ns = self->stopped_ns };

@@ -111,12 +111,12 @@ static bool submit(struct revocations *self, const struct revoked_list *list, in
                    int64_t deadline_ns, struct signed_list *next, struct error *err)
 {
     const struct signer_key *key = NULL;
-    size_t index;
+    size_t signer;
 
-    return signers_choose(self->options.signers, &index, &key, err)
+    return signers_choose(self->options.signers, &signer, &key, err)
         && compose(self, list, key, now_s, next, err)
-        && signers_submit(self->options.signers, index, next->buffer, next->jwt.length, deadline_ns,
-                          next, err);
+        && signers_submit(self->options.signers, signer, next->buffer, next->jwt.length,
+                          deadline_ns, next, err);
 }
 
 static void publish(struct revocations *self, struct signed_list *next)
@@ -133,7 +133,8 @@ static void publish(struct revocations *self, struct signed_list *next)
 static bool sign(struct revocations *self, const struct revoked_list *list, int64_t now_s,
                  struct error *err)
 {
-    const int64_t deadline_ns = monotonic_ns() + self->options.deadline_ms * NS_PER_MS;
+    const int64_t deadline_ns =
+        monotonic_ns() + signers_deadline_ms(self->options.signers) * NS_PER_MS;
     struct signed_list *next = xcalloc(1, sizeof(*next));
 
     job_init(&next->job, &signed_list_job);
@@ -171,9 +172,12 @@ static bool same_list(const struct revoked_list *a, const struct revoked_list *b
 /* Whether a signer may sign with the key, were it up. */
 static bool key_signs(const struct revocations *self, const char *kid)
 {
-    for (size_t i = 0; i < signers_count(self->options.signers); i++) {
-        const struct signer_status signer = signers_status(self->options.signers, i);
-        if (signer.permitted && signer.key != NULL && strcmp(signer.key->kid, kid) == 0) {
+    struct signer_status signers[SIGNERS_MAX];
+    const size_t count = signers_list(self->options.signers, signers);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct signer_status *signer = &signers[i];
+        if (signer->permitted && signer->key != NULL && strcmp(signer->key->kid, kid) == 0) {
             return true;
         }
     }

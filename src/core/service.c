@@ -135,7 +135,6 @@ static bool start(struct service *self, struct error *err)
         return false;
     }
     const struct revocations_options revocations = { .issuer = self->options->issuer,
-                                                     .deadline_ms = longest_deadline_ms(self),
                                                      .store = self->store,
                                                      .signers = self->signers,
                                                      .committer = self->committer };
@@ -157,12 +156,11 @@ bool service_start(const struct service_options *options, struct service **servi
     self->signers_options.context = self;
     self->codes = code_table_new(CODE_TABLE_MAX);
     self->undelivered = undelivered_new(exchange_free);
-    self->resolver =
-        options->did_resolver_url[0] != '\0' ? did_resolver_new(options->did_resolver_url) : NULL;
-    self->presentation_rules = (struct presentation_rules){ .audience = options->issuer,
-                                                            .trusted = options->trusted,
-                                                            .trusted_count = options->trusted_count,
-                                                            .resolver = self->resolver };
+    self->code_lifetime_s = options->code_lifetime_s;
+    self->request_lifetime_s = options->request_lifetime_s;
+    const struct trust_options trust = trust_options_of(options);
+    self->trust = trust_new(&trust);
+    pthread_mutex_init(&self->trust_lock, NULL);
     pthread_mutex_init(&self->heartbeat_lock, NULL);
     if (!store_open(options->store_url, &options->store, &self->store, err)
         || !ledger_open(&options->ledger, self->store, &self->ledger, err) || !start(self, err)) {
@@ -192,7 +190,8 @@ void service_stop(struct service *self)
     ledger_close(self->ledger);
     store_close(self->store);
     code_table_free(self->codes);
-    did_resolver_free(self->resolver);
+    trust_release(self->trust);
+    pthread_mutex_destroy(&self->trust_lock);
     pthread_mutex_destroy(&self->heartbeat_lock);
     free(self);
 }
@@ -218,9 +217,12 @@ static bool has_proven_signer(struct service *self)
 {
     const int64_t oldest_ns = monotonic_ns() - SELF_TEST_MAX_AGE_S * NS_PER_S;
 
-    for (size_t i = 0; i < signers_count(self->signers); i++) {
-        const struct signer_status status = signers_status(self->signers, i);
-        if (status.state == SIGNER_UP && status.permitted && status.self_test_ns > oldest_ns) {
+    struct signer_status signers[SIGNERS_MAX];
+    const size_t count = signers_list(self->signers, signers);
+
+    for (size_t i = 0; i < count; i++) {
+        if (signers[i].state == SIGNER_UP && signers[i].permitted
+            && signers[i].self_test_ns > oldest_ns) {
             return true;
         }
     }
@@ -284,14 +286,15 @@ bool service_is_ready(struct service *self, struct error *err)
 bool service_is_alive(struct service *self)
 {
     const int64_t oldest_ns = monotonic_ns() - SELF_TEST_MAX_AGE_S * NS_PER_S;
+    struct signer_status signers[SIGNERS_MAX];
+    const size_t count = signers_list(self->signers, signers);
     bool any_up = false;
 
-    for (size_t i = 0; i < signers_count(self->signers); i++) {
-        const struct signer_status status = signers_status(self->signers, i);
-        if (status.state == SIGNER_UP && status.self_test_ns > oldest_ns) {
+    for (size_t i = 0; i < count; i++) {
+        if (signers[i].state == SIGNER_UP && signers[i].self_test_ns > oldest_ns) {
             return true;
         }
-        any_up = any_up || status.state == SIGNER_UP;
+        any_up = any_up || signers[i].state == SIGNER_UP;
     }
     return !any_up && committer_turn_ns(self->committer) > oldest_ns;
 }
@@ -384,7 +387,7 @@ static void print_gauges(struct service *self, struct text *text)
               committer_status(self->committer).failing_ns != 0);
     print_one(text, "issuerd_ledger_backlog_limit",
               "Most entries that may wait for a signed checkpoint; 0: none is signed.",
-              self->options->ledger.backlog_max);
+              ledger_status(self->ledger).backlog_max);
 }
 
 void service_print_metrics(struct service *self, struct text *text)
@@ -392,13 +395,14 @@ void service_print_metrics(struct service *self, struct text *text)
     print_gauges(self, text);
     metrics_print(&self->metrics, text);
     checkpointer_print_metrics(self->checkpointer, text);
+    struct signer_status signers[SIGNERS_MAX];
+    const size_t count = signers_list(self->signers, signers);
     for (size_t i = 0; i < COUNT_OF(gauges); i++) {
         metrics_print_head(text, gauges[i].name, gauges[i].type, gauges[i].help);
-        for (size_t j = 0; j < signers_count(self->signers); j++) {
-            const struct signer_status status = signers_status(self->signers, j);
+        for (size_t j = 0; j < count; j++) {
             char line[160];
             (void)snprintf(line, sizeof(line), "%s{signer=\"%s\"} %.9g\n", gauges[i].name,
-                           status.name, gauges[i].value(&status));
+                           signers[j].name, gauges[i].value(&signers[j]));
             text_add(text, line);
         }
     }

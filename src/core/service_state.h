@@ -9,6 +9,7 @@
 #include "core/metrics.h"
 #include "core/revocations.h"
 #include "core/service.h"
+#include "core/trust.h"
 #include "core/undelivered.h"
 
 #include <pthread.h>
@@ -28,14 +29,22 @@ struct service {
     bool has_started;   /* and the ledger says so */
     struct code_table *codes;
     struct undelivered *undelivered;
-    struct did_resolver *resolver; /* NULL: none is configured */
-    struct presentation_rules presentation_rules;
+    _Atomic int64_t code_lifetime_s; /* these may change while it runs */
+    _Atomic int64_t request_lifetime_s;
+    pthread_mutex_t trust_lock;
+    struct trust *trust;
     struct metrics metrics;
 
     pthread_mutex_t heartbeat_lock;
     int64_t heartbeat_ns;         /* monotonic time of the last write's end; 0: there was none */
     struct error heartbeat_error; /* of that write; code ERROR_NONE: it worked */
 };
+
+/* reload.c: whom a presentation may be from now. The caller owns the reference. */
+struct trust *service_trust(struct service *service);
+
+/* reload.c: what a trust is made of. */
+struct trust_options trust_options_of(const struct service_options *options);
 
 /* replay.c: a code that turned out to be spent was redeemed again: enters that into the ledger, and
  * revokes the token that it was spent for, if that lives. `stored` is as it was looked up, before the
@@ -46,9 +55,6 @@ MUST_CHECK bool replay_record(struct service *service, const struct digest *code
 
 /* exchange.c: wipes and frees the job of an exchange. */
 void exchange_free(struct job *job);
-
-/* exchange.c: the longest that a signer of this configuration may take. */
-int64_t longest_deadline_ms(const struct service *service);
 
 /* authorization.c: who gets a code, and by what right. */
 struct grant {

@@ -67,11 +67,13 @@ static void gather_exchanges(struct service_status *status, struct service *self
 static void gather_signers(struct service_status *status, struct service *self,
                            const struct moment *now)
 {
-    status->signer_count = signers_count(self->signers);
+    struct signer_status signers[SIGNERS_MAX];
+
+    status->signer_count = signers_list(self->signers, signers);
     for (size_t i = 0; i < status->signer_count; i++) {
         struct status_signer *signer = &status->signers[i];
-        const struct signer_failure failure = signers_last_failure(self->signers, i);
-        signer->is = signers_status(self->signers, i);
+        const struct signer_failure failure = signers_last_failure(self->signers, signers[i].id);
+        signer->is = signers[i];
         signer->since_s = told(now, signer->is.since_ns);
         signer->self_test_age_ms =
             signer->is.self_test_ns == 0 ? -1 : (now->ns - signer->is.self_test_ns) / NS_PER_MS;
@@ -103,7 +105,7 @@ static void gather_ledger(struct service_status *status, struct service *self,
         .epoch = ledger.epoch,
         .size = ledger.size,
         .checkpointed = ledger.checkpointed,
-        .backlog_max = self->options->ledger.backlog_max,
+        .backlog_max = ledger.backlog_max,
         .signer = checkpointer.signer,
         .checkpoint_s = checkpointer.signed_s,
         .checkpoint_failing_s = told(now, checkpointer.failing_ns),

@@ -144,7 +144,8 @@ static bool check_secret(const struct site *site, const struct request *request,
         return fail(err, ERROR_UNAUTHORIZED, "the header x-client-secret is missing");
     }
     const struct digest given = sha256(secret, strlen(secret));
-    return digest_equal(&given, &site->client_secret)
+    const struct site_settings settings = site_settings(site);
+    return digest_equal(&given, &settings.client_secret)
         || fail(err, ERROR_UNAUTHORIZED, "the client secret is wrong");
 }
 

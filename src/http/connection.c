@@ -97,7 +97,7 @@ static void check_head(struct connections *self, struct connection *connection, 
     connection->resting = !has_sent;
     const int64_t since_ns = atomic_load(&connection->since_ns);
     const int64_t limit_s =
-        connection->over_limit ? OVER_LIMIT_HEAD_S : self->options.head_timeout_s;
+        connection->over_limit ? OVER_LIMIT_HEAD_S : self->options.limits.head_timeout_s;
 
     if (!has_sent && has_rested_enough(self, connection, now_ns)) {
         cut(connection, CONNECTION_HEAD, false);
@@ -116,7 +116,8 @@ static void check(struct connections *self, struct connection *connection, int64
         check_head(self, connection, now_ns);
         break;
     case CONNECTION_BODY:
-        if (now_ns - atomic_load(&connection->since_ns) > self->options.body_timeout_s * NS_PER_S) {
+        if (now_ns - atomic_load(&connection->since_ns)
+            > self->options.limits.body_timeout_s * NS_PER_S) {
             cut(connection, CONNECTION_BODY, true);
         }
         break;
@@ -220,6 +221,21 @@ static bool make_room(struct connections *self, unsigned limit, const struct in6
     return oldest != NULL;
 }
 
+void connections_set_limits(struct connections *self, const struct connections_limits *limits)
+{
+    pthread_mutex_lock(&self->lock);
+    self->options.limits = *limits;
+    pthread_mutex_unlock(&self->lock);
+}
+
+bool connections_have_place(struct connections *self)
+{
+    pthread_mutex_lock(&self->lock);
+    const bool have = connections_count(self) < self->options.limits.limit + CONNECTIONS_SPARE;
+    pthread_mutex_unlock(&self->lock);
+    return have;
+}
+
 struct connection *connections_add(struct connections *self, int fd, const struct in6_addr *address)
 {
     struct connection *connection = xcalloc(1, sizeof(*connection));
@@ -233,8 +249,8 @@ struct connection *connections_add(struct connections *self, int fd, const struc
     atomic_init(&connection->since_ns, monotonic_ns());
     atomic_init(&connection->in_handshake, self->options.are_encrypted);
     pthread_mutex_lock(&self->lock);
-    connection->over_limit = !make_room(self, self->options.limit_per_address, address)
-                          || !make_room(self, self->options.limit, NULL);
+    connection->over_limit = !make_room(self, self->options.limits.limit_per_address, address)
+                          || !make_room(self, self->options.limits.limit, NULL);
     connection->next = self->first;
     if (self->first != NULL) {
         self->first->previous = connection;

@@ -15,7 +15,8 @@
 #include <netinet/in.h>
 
 enum {
-    CONNECTIONS_SPARE = 64, /* accepted over the limit, to be answered 503 */
+    CONNECTIONS_MAX = 20000, /* the highest limit there is */
+    CONNECTIONS_SPARE = 64,  /* accepted over the limit, to be answered 503 */
     BODY_INLINE = 4096,
 };
 
@@ -41,6 +42,8 @@ struct connection {
     _Atomic bool in_handshake; /* of TLS: no byte of a request can have come */
     _Atomic bool is_kept;      /* the last answer, or the one being sent, did not tell its end */
 
+    int64_t idle_timeout_s; /* that libmicrohttpd was told of; its own thread alone */
+
     struct tls_credentials *credentials; /* NULL: plain HTTP */
     bool peer_is_good;                   /* its certificate was looked at, if one is asked for */
 
@@ -60,12 +63,16 @@ struct connection {
     bool resting; /* awaited a request, of which nothing had come, when last looked at */
 };
 
-struct connections_options {
-    unsigned limit;
+struct connections_limits {
+    unsigned limit; /* CONNECTIONS_MAX at most */
     unsigned limit_per_address;
     int64_t head_timeout_s; /* a TLS handshake included */
     int64_t body_timeout_s;
+};
+
+struct connections_options {
     bool are_encrypted; /* TLS: who is too slow is cut without a word */
+    struct connections_limits limits;
 };
 
 /* Starts the deadline thread. The caller owns *out. */
@@ -74,6 +81,13 @@ MUST_CHECK bool connections_new(const struct connections_options *options, struc
 
 /* After the last connection was removed. */
 void connections_free(struct connections *connections);
+
+/* From now on these hold, for the connections that are there, too; none of them is cut for it. */
+void connections_set_limits(struct connections *connections,
+                            const struct connections_limits *limits);
+
+/* False: not even a place to be answered 503 is left. */
+bool connections_have_place(struct connections *connections);
 
 /* A connection that was accepted; `address` is its peer's, IPv4 mapped, zero for a Unix socket. */
 struct connection *connections_add(struct connections *connections, int fd,

@@ -121,7 +121,7 @@ bool did_endpoint(const struct site *site, const struct request *request, struct
     add_each(&text, ",\"verificationMethod\":[", did, keys, add_method);
     add_each(&text, ",\"assertionMethod\":[", did, keys, add_key_id);
     text_add(&text, "}");
-    if (!reply_document(request, reply, &text, site->jwks_max_age_s, err)) {
+    if (!reply_document(request, reply, &text, site_settings(site).jwks_max_age_s, err)) {
         return false;
     }
     reply->content_type = "application/did+json";

@@ -13,7 +13,7 @@ bool jwks_endpoint(const struct site *site, const struct request *request, struc
     struct text text = reply_text(reply, JWKS_MAX);
 
     service_print_jwks(site->service, &text);
-    return reply_document(request, reply, &text, site->jwks_max_age_s, err);
+    return reply_document(request, reply, &text, site_settings(site).jwks_max_age_s, err);
 }
 
 static void add_url(struct text *text, const char *name, const char *base, const char *path)
@@ -42,6 +42,7 @@ bool metadata_endpoint(const struct site *site, const struct request *request, s
         ",\"proof_types_supported\":{\"jwt\":{\"proof_signing_alg_values_supported\":"
         "[\"ES256\",\"ES384\",\"ES256K\",\"Ed25519\",\"EdDSA\"]}}";
     struct text text = reply_text(reply, METADATA_MAX);
+    const struct site_settings settings = site_settings(site);
 
     text_add(&text, "{\"credential_issuer\":");
     text_add_json_string(&text, site->issuer);
@@ -50,12 +51,12 @@ bool metadata_endpoint(const struct site *site, const struct request *request, s
     text_add(&text, "]");
     add_url(&text, "authorize_endpoint", site->issuer, "/api/v1/authorizations");
     add_url(&text, "token_endpoint", site->issuer, "/api/v1/tokens");
-    add_optional_url(&text, "credential_endpoint", site->credential_endpoint);
-    add_optional_url(&text, "schema_endpoint", site->schema_endpoint);
-    add_optional_url(&text, "offering_endpoint", site->offering_endpoint);
-    if (site->display_name[0] != '\0') {
+    add_optional_url(&text, "credential_endpoint", settings.credential_endpoint);
+    add_optional_url(&text, "schema_endpoint", settings.schema_endpoint);
+    add_optional_url(&text, "offering_endpoint", settings.offering_endpoint);
+    if (settings.display_name[0] != '\0') {
         text_add(&text, ",\"display\":[{\"name\":");
-        text_add_json_string(&text, site->display_name);
+        text_add_json_string(&text, settings.display_name);
         text_add(&text, "}]");
     }
     text_add(&text, ",\"credential_configurations_supported\":{}");

@@ -17,10 +17,10 @@ struct bucket {
 };
 
 struct rate_limit {
-    int64_t interval_ns; /* in which one is refilled */
-    int64_t burst_ns;    /* in which an empty bucket is */
-    uint64_t seed;       /* nobody can aim at one set */
+    uint64_t seed; /* nobody can aim at one set */
     pthread_mutex_t lock;
+    int64_t interval_ns; /* in which one is refilled; 0: there is no limit */
+    int64_t burst_ns;    /* in which an empty bucket is */
     struct bucket buckets[SETS][WAYS];
 };
 
@@ -28,11 +28,18 @@ struct rate_limit *rate_limit_new(unsigned per_s, unsigned burst)
 {
     struct rate_limit *self = xcalloc(1, sizeof(*self));
 
-    self->interval_ns = NS_PER_S / per_s;
-    self->burst_ns = self->interval_ns * burst;
     random_bytes(&self->seed, sizeof(self->seed));
     pthread_mutex_init(&self->lock, NULL);
+    rate_limit_set(self, per_s, burst);
     return self;
+}
+
+void rate_limit_set(struct rate_limit *self, unsigned per_s, unsigned burst)
+{
+    pthread_mutex_lock(&self->lock);
+    self->interval_ns = per_s > 0 ? NS_PER_S / per_s : 0;
+    self->burst_ns = self->interval_ns * burst;
+    pthread_mutex_unlock(&self->lock);
 }
 
 void rate_limit_free(struct rate_limit *limit)
@@ -81,19 +88,26 @@ static struct bucket *find_bucket(struct rate_limit *self, const uint8_t key[sta
     return fullest;
 }
 
+/* With the lock held. A bucket that is emptier than one can be was so under another limit. */
+static bool take_one(struct rate_limit *self, struct bucket *bucket, int64_t now_ns)
+{
+    const int64_t empty_ns = now_ns + self->burst_ns;
+    const int64_t full_ns = bucket->full_ns < now_ns   ? now_ns
+                          : bucket->full_ns > empty_ns ? empty_ns
+                                                       : bucket->full_ns;
+    const bool may = full_ns + self->interval_ns <= empty_ns;
+
+    bucket->full_ns = may ? full_ns + self->interval_ns : full_ns;
+    return may;
+}
+
 bool rate_limit_take(struct rate_limit *limit, const struct in6_addr *address, int64_t now_ns)
 {
     uint8_t key[KEY_SIZE];
 
     key_of(address, key);
     pthread_mutex_lock(&limit->lock);
-    struct bucket *bucket = find_bucket(limit, key);
-    const int64_t full_ns =
-        (bucket->full_ns > now_ns ? bucket->full_ns : now_ns) + limit->interval_ns;
-    const bool may = full_ns <= now_ns + limit->burst_ns;
-    if (may) {
-        bucket->full_ns = full_ns;
-    }
+    const bool may = limit->interval_ns == 0 || take_one(limit, find_bucket(limit, key), now_ns);
     pthread_mutex_unlock(&limit->lock);
     return may;
 }

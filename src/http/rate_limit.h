@@ -13,8 +13,12 @@
 
 struct rate_limit;
 
-/* `per_s` from 1 on are refilled each second, up to `burst`. The caller frees. */
+/* `per_s` are refilled each second, up to `burst`; 0: there is no limit. The caller frees. */
 struct rate_limit *rate_limit_new(unsigned per_s, unsigned burst);
+
+/* From now on by these. */
+void rate_limit_set(struct rate_limit *limit, unsigned per_s, unsigned burst);
+
 void rate_limit_free(struct rate_limit *limit);
 
 /* Takes one from the address's bucket; false: it is empty. `now_ns` is monotonic. */

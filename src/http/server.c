@@ -2,6 +2,8 @@
 #include "http/server.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +44,10 @@ struct server {
     const struct site *site;
     struct connections *connections;
     struct MHD_Daemon *daemon;
-    struct rate_limit *rate_limit; /* NULL: none */
+    struct rate_limit *rate_limit;
+    _Atomic unsigned connections_max;
+    _Atomic int64_t idle_timeout_s;
+    pthread_mutex_t proxies_lock;
     struct trusted_proxies proxies;
     _Atomic uint64_t rate_limited;
     _Atomic bool is_closing;  /* who comes is not taken any more */
@@ -194,6 +199,19 @@ static bool leaves_no_doubt(const struct error *err, struct MHD_Connection *conn
         && !has_body(connection);
 }
 
+/* libmicrohttpd's for all connections is that of its start. */
+static void set_idle_timeout(const struct server *self, struct connection *state,
+                             struct MHD_Connection *connection)
+{
+    const int64_t wanted_s = atomic_load_explicit(&self->idle_timeout_s, memory_order_relaxed);
+
+    if (state->idle_timeout_s != wanted_s) {
+        state->idle_timeout_s = wanted_s;
+        (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                                        (unsigned)wanted_s);
+    }
+}
+
 static enum MHD_Result begin_request(const struct server *self, struct connection *state,
                                      struct MHD_Connection *connection, const char *method,
                                      const char *path, const char *version)
@@ -203,6 +221,7 @@ static enum MHD_Result begin_request(const struct server *self, struct connectio
 
     log_set_trace(
         traceparent_of(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "traceparent")));
+    set_idle_timeout(self, state, connection);
     state->received_ns = monotonic_ns();
     state->route = NULL;
     atomic_store(&state->is_kept, false);
@@ -268,26 +287,35 @@ static enum MHD_Result join_line(void *context, enum MHD_ValueKind kind, const c
     return MHD_YES;
 }
 
-static struct in6_addr client_of(const struct server *self, const struct connection *state,
+static struct trusted_proxies proxies_of(struct server *self)
+{
+    pthread_mutex_lock(&self->proxies_lock);
+    const struct trusted_proxies proxies = self->proxies;
+    pthread_mutex_unlock(&self->proxies_lock);
+    return proxies;
+}
+
+static struct in6_addr client_of(struct server *self, const struct connection *state,
                                  struct MHD_Connection *connection)
 {
+    const struct trusted_proxies proxies = proxies_of(self);
     char buffer[HEAD_MAX];
     struct joined joined = {
-        .name = self->proxies.by_rfc7239 ? "Forwarded" : "X-Forwarded-For",
+        .name = proxies.by_rfc7239 ? "Forwarded" : "X-Forwarded-For",
         .text = text_over(buffer, sizeof(buffer)),
     };
 
-    if (self->proxies.count == 0) {
+    if (proxies.count == 0) {
         return state->address;
     }
     (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, join_line, &joined);
-    return client_address(&self->proxies, &state->address, buffer);
+    return client_address(&proxies, &state->address, buffer);
 }
 
 static bool check_rate(struct server *self, const struct connection *state,
                        const struct request *request, struct error *err)
 {
-    if (self->rate_limit == NULL || !state->route->limited) {
+    if (!state->route->limited) {
         return true;
     }
     const struct in6_addr client = client_of(self, state, request->connection);
@@ -452,6 +480,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct in6_addr peer = peer_of(address != NULL ? address->client_addr : NULL);
     struct connection *state = connections_add(self->connections, fd->connect_fd, &peer);
+    set_idle_timeout(self, state, connection);
     if (self->options->tls != NULL) {
         begin_tls(state, self->options->tls, session_of(connection));
     }
@@ -466,7 +495,7 @@ static enum MHD_Result on_accept(void *context, const struct sockaddr *address, 
     (void)address, (void)length;
 
     atomic_store(&self->is_entering, true);
-    if (atomic_load(&self->is_closing)) {
+    if (atomic_load(&self->is_closing) || !connections_have_place(self->connections)) {
         atomic_store(&self->is_entering, false);
         return MHD_NO;
     }
@@ -512,9 +541,8 @@ static struct MHD_Daemon *start_daemon(struct server *self, int fd)
     const struct MHD_OptionItem options[] = {
         { MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)on_log, NULL },
         { MHD_OPTION_LISTEN_SOCKET, fd, NULL },
-        { MHD_OPTION_CONNECTION_LIMIT, (intptr_t)self->options->connections + CONNECTIONS_SPARE,
-          NULL },
-        { MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)self->options->idle_timeout_s, NULL },
+        { MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX + CONNECTIONS_SPARE, NULL },
+        { MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)self->options->limits.idle_timeout_s, NULL },
         { MHD_OPTION_CONNECTION_MEMORY_LIMIT, POOL_SIZE, NULL },
         { MHD_OPTION_THREAD_STACK_SIZE, STACK_SIZE, NULL },
         { MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, self },
@@ -527,21 +555,49 @@ static struct MHD_Daemon *start_daemon(struct server *self, int fd)
                             MHD_OPTION_END);
 }
 
-static bool set_limits(struct server *self, struct error *err)
+static bool parse_proxies(const struct server_limits *limits, struct trusted_proxies *proxies_out,
+                          struct error *err)
 {
-    const struct server_options *options = self->options;
-
-    for (size_t i = 0; i < options->trusted_proxy_count && i < TRUSTED_PROXIES_MAX; i++) {
-        if (!address_prefix_parse(options->trusted_proxies[i],
-                                  &self->proxies.prefixes[self->proxies.count++])) {
-            return fail(err, ERROR_CONFIG, "%s is no address", options->trusted_proxies[i]);
+    *proxies_out = (struct trusted_proxies){ .by_rfc7239 = limits->forwarded_by_rfc7239 };
+    for (size_t i = 0; i < limits->trusted_proxy_count && i < TRUSTED_PROXIES_MAX; i++) {
+        if (!address_prefix_parse(limits->trusted_proxies[i],
+                                  &proxies_out->prefixes[proxies_out->count++])) {
+            return fail(err, ERROR_CONFIG, "%s is no address", limits->trusted_proxies[i]);
         }
     }
-    self->proxies.by_rfc7239 = options->forwarded_by_rfc7239;
-    if (options->requests_per_s > 0) {
-        self->rate_limit = rate_limit_new(options->requests_per_s, options->requests_burst);
-    }
     return true;
+}
+
+static struct connections_limits connections_limits_of(const struct server_limits *limits)
+{
+    return (struct connections_limits){ .limit = limits->connections,
+                                        .limit_per_address = limits->connections_per_address,
+                                        .head_timeout_s = limits->head_timeout_s,
+                                        .body_timeout_s = limits->body_timeout_s };
+}
+
+static void note_limits(struct server *self, const struct server_limits *limits,
+                        const struct trusted_proxies *proxies)
+{
+    atomic_store(&self->connections_max, limits->connections);
+    atomic_store(&self->idle_timeout_s, limits->idle_timeout_s);
+    pthread_mutex_lock(&self->proxies_lock);
+    self->proxies = *proxies;
+    pthread_mutex_unlock(&self->proxies_lock);
+}
+
+void server_set_limits(struct server *self, const struct server_limits *limits)
+{
+    const struct connections_limits of_connections = connections_limits_of(limits);
+    struct trusted_proxies proxies;
+    struct error err;
+
+    const bool parsed = parse_proxies(limits, &proxies, &err);
+    assert(parsed);
+    (void)parsed;
+    note_limits(self, limits, &proxies);
+    connections_set_limits(self->connections, &of_connections);
+    rate_limit_set(self->rate_limit, limits->requests_per_s, limits->requests_burst);
 }
 
 static bool open_listener(const struct server_options *options, int *fd_out,
@@ -558,28 +614,44 @@ static bool open_listener(const struct server_options *options, int *fd_out,
                           url_out, err);
 }
 
-bool server_start(const struct server_options *options, const struct site *site,
-                  struct server **server_out, struct error *err)
+static struct server *server_new(const struct server_options *options, const struct site *site)
 {
     struct server *self = xcalloc(1, sizeof(*self));
-    const struct connections_options limits = {
-        .limit = options->connections,
-        .limit_per_address = options->connections_per_address,
-        .head_timeout_s = options->head_timeout_s,
-        .body_timeout_s = options->body_timeout_s,
-        .are_encrypted = options->tls != NULL,
-    };
-    int fd = -1;
 
     self->options = options;
     self->site = site;
-    if (!set_limits(self, err) || !open_listener(options, &fd, self->address, err)
-        || !connections_new(&limits, &self->connections, err)) {
+    self->rate_limit =
+        rate_limit_new(options->limits.requests_per_s, options->limits.requests_burst);
+    pthread_mutex_init(&self->proxies_lock, NULL);
+    return self;
+}
+
+static void server_free(struct server *self)
+{
+    rate_limit_free(self->rate_limit);
+    pthread_mutex_destroy(&self->proxies_lock);
+    free(self);
+}
+
+bool server_start(const struct server_options *options, const struct site *site,
+                  struct server **server_out, struct error *err)
+{
+    struct server *self = server_new(options, site);
+    const struct connections_options connections = {
+        .are_encrypted = options->tls != NULL,
+        .limits = connections_limits_of(&options->limits),
+    };
+    struct trusted_proxies proxies;
+    int fd = -1;
+
+    if (!parse_proxies(&options->limits, &proxies, err)
+        || !open_listener(options, &fd, self->address, err)
+        || !connections_new(&connections, &self->connections, err)) {
         release_fd(&fd);
-        rate_limit_free(self->rate_limit);
-        free(self);
+        server_free(self);
         return false;
     }
+    note_limits(self, &options->limits, &proxies);
     self->daemon = start_daemon(self, fd);
     if (self->daemon == NULL) {
         release_fd(&fd);
@@ -602,7 +674,7 @@ unsigned server_connections(const struct server *self)
 
 unsigned server_connections_max(const struct server *self)
 {
-    return self->options->connections;
+    return atomic_load(&self->connections_max);
 }
 
 uint64_t server_rate_limited(const struct server *self)
@@ -655,6 +727,5 @@ void server_stop(struct server *self)
         MHD_stop_daemon(self->daemon);
     }
     connections_free(self->connections);
-    rate_limit_free(self->rate_limit);
-    free(self);
+    server_free(self);
 }

@@ -38,7 +38,7 @@ bool postgresql_create_authorization(struct store *store, const struct new_autho
     struct pg_store *self = (struct pg_store *)store;
     int64_t inserted = 0;
 
-    if (self->open_requests >= self->options.max_open_requests) {
+    if (self->open_requests >= self->base.max_open_requests) {
         return fail(err, ERROR_OVERLOADED, "%" PRId64 " authorization requests are open",
                     self->open_requests);
     }
@@ -147,7 +147,7 @@ bool postgresql_approve(struct store *store, const struct approval *approval,
     scoped(pg_release_result) PGresult *approved = NULL;
     struct pg_arguments arguments = { .count = 0 };
 
-    add_approval(&arguments, approval, self->options.retention_s);
+    add_approval(&arguments, approval, self->base.retention_s);
     if (!pg_write_returning(self, APPROVE, &arguments, &approved, "approve an authorization",
                             err)) {
         return false;

@@ -32,7 +32,7 @@ bool sqlite_create_authorization(struct store *store, const struct new_authoriza
     struct sqlite_store *self = (struct sqlite_store *)store;
     scoped(release_statement) sqlite3_stmt *release = statement_of(&self->writer, RELEASE_PAIR);
 
-    if (self->open_requests >= self->options.max_open_requests) {
+    if (self->open_requests >= self->base.max_open_requests) {
         return fail(err, ERROR_OVERLOADED, "%" PRId64 " authorization requests are open",
                     self->open_requests);
     }
@@ -150,7 +150,7 @@ bool sqlite_approve(struct store *store, const struct approval *approval,
     struct sqlite_store *self = (struct sqlite_store *)store;
     scoped(release_statement) sqlite3_stmt *approve = statement_of(&self->writer, APPROVE);
 
-    bind_approval(approve, approval, self->options.retention_s);
+    bind_approval(approve, approval, self->base.retention_s);
     switch (sqlite3_step(approve)) {
     case SQLITE_ROW:
         break;

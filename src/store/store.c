@@ -54,9 +54,21 @@ bool store_open(const char *url, const struct store_options *options, struct sto
 {
     const struct store_driver *driver = find_driver(url);
 
-    return driver != NULL ? driver->open(url, options, store_out, err)
-                          : fail(err, ERROR_CONFIG,
-                                 "store.url: no engine for this scheme (sqlite:, postgresql:)");
+    if (driver == NULL) {
+        return fail(err, ERROR_CONFIG,
+                    "store.url: no engine for this scheme (sqlite:, postgresql:)");
+    }
+    if (!driver->open(url, options, store_out, err)) {
+        return false;
+    }
+    store_set_limits(*store_out, options->max_open_requests, options->retention_s);
+    return true;
+}
+
+void store_set_limits(struct store *store, int64_t max_open_requests, int64_t retention_s)
+{
+    store->max_open_requests = max_open_requests;
+    store->retention_s = retention_s;
 }
 
 void store_close(struct store *store)

@@ -132,6 +132,8 @@ struct store_driver {
 /* The first member of every engine's own store struct. */
 struct store {
     const struct store_driver *driver;
+    _Atomic int64_t max_open_requests; /* as store_options has them, or store_set_limits() last */
+    _Atomic int64_t retention_s;
 };
 
 /* For engines: where an entry stands in the table `ledger`, and back. */

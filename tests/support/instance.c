@@ -118,6 +118,24 @@ void instance_set(struct instance *self, const char *format, ...)
     apply(self, text);
 }
 
+void instance_drop(struct instance *self, const char *section)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < self->setting_count; i++) {
+        struct setting *setting = &self->settings[i];
+        if (strcmp(setting->section, section) != 0) {
+            self->settings[kept++] = *setting;
+            continue;
+        }
+        free(setting->section);
+        free(setting->name);
+        free(setting->value);
+    }
+    memset(&self->settings[kept], 0, (self->setting_count - kept) * sizeof(self->settings[0]));
+    self->setting_count = kept;
+}
+
 /* A section's settings need not stand together in the list, but must in the file. */
 static void write_section(FILE *file, const struct instance *self, const char *section)
 {
@@ -588,6 +606,45 @@ bool instance_has_logged(const struct instance *self, const char *text)
         fclose(file);
     }
     return found;
+}
+
+/* ---- reload ---- */
+
+/* How many lines of the log hold `text`. */
+static unsigned count_logged(const struct instance *self, const char *text)
+{
+    scoped(release_memory) char *line = NULL;
+    size_t size = 0;
+    unsigned count = 0;
+    FILE *file = fopen(self->log_path, "re");
+
+    while (file != NULL && getline(&line, &size, file) >= 0) {
+        count += strstr(line, text) != NULL;
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return count;
+}
+
+bool instance_reload(struct instance *self)
+{
+    static const char taken[] = ">config.reloaded ";
+    static const char refused[] = ">config.refused ";
+    const unsigned taken_before = count_logged(self, taken);
+    const unsigned refused_before = count_logged(self, refused);
+    const int64_t deadline_ns = monotonic_ns() + START_DEADLINE_S * NS_PER_S;
+    const struct timespec pause = timespec_from_ns(5 * NS_PER_MS);
+    bool is_taken = false;
+
+    instance_write_conf(self);
+    (void)kill(self->pid, SIGHUP);
+    while (!is_taken && count_logged(self, refused) == refused_before
+           && monotonic_ns() < deadline_ns) {
+        (void)nanosleep(&pause, NULL);
+        is_taken = count_logged(self, taken) > taken_before;
+    }
+    return is_taken;
 }
 
 /* ---- the shim ---- */

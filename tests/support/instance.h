@@ -22,6 +22,13 @@ struct instance *instance_new(const char *const *settings);
 void instance_set(struct instance *instance, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Takes a whole section out again, for the next start or reload. */
+void instance_drop(struct instance *instance, const char *section);
+
+/* Writes issuerd.conf, sends SIGHUP and waits for what comes of it: true if it was taken over, false if
+ * the log says that it was refused, or nothing within a minute. */
+bool instance_reload(struct instance *instance);
+
 /* Writes issuerd.conf without a start, for programs that only read it. */
 void instance_write_conf(const struct instance *instance);
 

@@ -564,7 +564,7 @@ static void test_another_nodes_trees_do_not_matter(void)
 
 static void test_entries_without_a_checkpoint_stop_the_issuing_at_their_bound(void)
 {
-    fixture.options.backlog_max = 3;
+    ledger_set_limits(fixture.ledger, 3, 0);
     CU_ASSERT_TRUE_FATAL(append_many(3, NOW_S));
     CU_ASSERT_TRUE(ledger_permits(fixture.ledger, &fixture.err));
     CU_ASSERT_TRUE_FATAL(append_many(1, NOW_S));
@@ -577,6 +577,11 @@ static void test_entries_without_a_checkpoint_stop_the_issuing_at_their_bound(vo
     CU_ASSERT_EQUAL(ledger_status(fixture.ledger).checkpointed, 4);
     ledger_note_checkpoint(fixture.ledger, 2, 9);
     CU_ASSERT_EQUAL(ledger_status(fixture.ledger).checkpointed, 4);
+    CU_ASSERT_TRUE_FATAL(append_many(3, NOW_S));
+    ledger_set_limits(fixture.ledger, 2, 0);
+    CU_ASSERT_FALSE(ledger_permits(fixture.ledger, &fixture.err));
+    ledger_set_limits(fixture.ledger, 0, 0);
+    CU_ASSERT_TRUE(ledger_permits(fixture.ledger, &fixture.err));
 }
 
 static bool store_checkpoint(int64_t size)
@@ -631,7 +636,7 @@ static bool is_pruned_by(char *lines, int64_t count)
 
 static void test_entries_past_their_time_are_pruned_in_steps_and_that_is_entered(void)
 {
-    fixture.options.retention_s = 100;
+    ledger_set_limits(fixture.ledger, 0, 100);
     CU_ASSERT_TRUE_FATAL(append_many(MANY, NOW_S));
     const struct ledger_tree before = tree_of(1);
     char *entries = xstrdup(entries_from(1, 0));
@@ -657,7 +662,7 @@ static void test_entries_past_their_time_are_pruned_in_steps_and_that_is_entered
 
 static void test_entries_are_kept_for_their_time(void)
 {
-    fixture.options.retention_s = 100;
+    ledger_set_limits(fixture.ledger, 0, 100);
     CU_ASSERT_TRUE_FATAL(append_many(MANY, NOW_S));
     ledger_note_checkpoint(fixture.ledger, 1, MANY);
     CU_ASSERT_EQUAL(prune(NOW_S + 110, MANY), 0);
@@ -675,7 +680,7 @@ static void test_without_a_retention_nothing_is_pruned(void)
 /* Nothing else of the transaction is to fail for it. */
 static void test_a_store_that_was_rolled_back_is_not_pruned(void)
 {
-    fixture.options.retention_s = 100;
+    ledger_set_limits(fixture.ledger, 0, 100);
     CU_ASSERT_TRUE_FATAL(append_many(2, NOW_S) && store_checkpoint(2));
     write_head_of_more(1);
     CU_ASSERT_TRUE_FATAL(reopen_all() && is_stopped());
@@ -685,7 +690,7 @@ static void test_a_store_that_was_rolled_back_is_not_pruned(void)
 
 static void test_when_nothing_was_to_be_pruned_it_is_looked_for_a_minute_later(void)
 {
-    fixture.options.retention_s = 100;
+    ledger_set_limits(fixture.ledger, 0, 100);
     CU_ASSERT_TRUE_FATAL(append_many(1, NOW_S));
     ledger_note_checkpoint(fixture.ledger, 1, 1);
     CU_ASSERT_EQUAL(prune(NOW_S + 50, MANY), 0);
@@ -724,7 +729,7 @@ static void test_an_entry_that_was_tampered_with_is_not_pruned(void)
     };
 
     for (size_t i = 0; i < COUNT_OF(changed); i++) {
-        fixture.options.retention_s = 100;
+        ledger_set_limits(fixture.ledger, 0, 100);
         CU_ASSERT_TRUE_FATAL(put_entry(changed[i].index, changed[i].entry, changed[i].leaf));
         ledger_note_checkpoint(fixture.ledger, 1, 2);
         CU_ASSERT_EQUAL(prune(NOW_S + 110, 4), 0);
@@ -733,7 +738,7 @@ static void test_an_entry_that_was_tampered_with_is_not_pruned(void)
         tear_down();
         set_up();
     }
-    fixture.options.retention_s = 100;
+    ledger_set_limits(fixture.ledger, 0, 100);
     CU_ASSERT_TRUE_FATAL(put_entry(0, good, good));
     ledger_note_checkpoint(fixture.ledger, 1, 2);
     CU_ASSERT_EQUAL(prune(NOW_S + 110, 4), 0);
@@ -744,7 +749,7 @@ static void test_an_entry_that_is_not_whole_fails_nothing_else_of_the_transactio
 {
     char command[256];
 
-    fixture.options.retention_s = 100;
+    ledger_set_limits(fixture.ledger, 0, 100);
     CU_ASSERT_TRUE_FATAL(append_many(2, NOW_S));
     ledger_note_checkpoint(fixture.ledger, 1, 2);
     (void)snprintf(command, sizeof(command),
