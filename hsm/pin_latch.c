@@ -89,15 +89,29 @@ void pin_latch_open_file(struct pin_latch *latch, const char *state_dir, const c
     pthread_mutex_unlock(&sources_lock);
 }
 
+/* "": there is none. */
+static const char *pin_file_of(const char *uri, char source[static PATH_SIZE])
+{
+    struct error none;
+    const char *path =
+        uri_attribute(uri, "pin-source", source, PATH_SIZE, &none) ? uri_file_path(source) : NULL;
+
+    return path != NULL ? path : "";
+}
+
 void pin_latch_open(struct pin_latch *latch, const char *state_dir, const char *uri)
 {
     char source[PATH_SIZE];
-    struct error none;
-    const char *path = uri_attribute(uri, "pin-source", source, sizeof(source), &none)
-                         ? uri_file_path(source)
-                         : NULL;
 
-    pin_latch_open_file(latch, state_dir, path != NULL ? path : "");
+    pin_latch_open_file(latch, state_dir, pin_file_of(uri, source));
+}
+
+bool pin_file_is(const char *uri, const struct pin_identity *identity)
+{
+    char source[PATH_SIZE];
+    const struct pin_identity now = identity_now(pin_file_of(uri, source));
+
+    return strcmp(now.text, identity->text) == 0;
 }
 
 void pin_latch_close(struct pin_latch *latch)

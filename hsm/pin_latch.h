@@ -33,6 +33,9 @@ struct pin_latch {
     struct pin_identity kept;  /* in state_dir then */
 };
 
+/* True if the PIN file in the key's URI is as it was then; without one, always. */
+bool pin_file_is(const char *uri, const struct pin_identity *identity);
+
 /* The latch of the PIN file in the key's URI. Without one (`file:` keys) it shares nothing and
  * never waits. The caller closes it. */
 void pin_latch_open(struct pin_latch *latch, const char *state_dir, const char *uri);

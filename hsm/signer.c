@@ -916,6 +916,15 @@ static struct signer *find_serving(struct signers *self, const char *name)
     return NULL;
 }
 
+/* One that is down tries the PIN that is there by itself. */
+static bool has_same_pin(struct signer *self)
+{
+    pthread_mutex_lock(&self->lock);
+    const bool same = pin_file_is(self->options->uri, &self->pin);
+    pthread_mutex_unlock(&self->lock);
+    return same;
+}
+
 static bool is_wanted(const struct change *change, const struct signer *signer)
 {
     for (size_t i = 0; i < change->count; i++) {
@@ -936,7 +945,8 @@ bool signers_begin_change(struct signers *self, const struct signer_options *wan
     *change = (struct change){ .until_ns = monotonic_ns() + FIRST_START_S * NS_PER_S };
     for (size_t i = 0; i < count; i++) {
         struct signer *signer = find_serving(self, wanted[i].name);
-        const bool stays = signer != NULL && same_options(signer->options, &wanted[i]);
+        const bool stays = signer != NULL && same_options(signer->options, &wanted[i])
+                        && (!is_up(signer) || has_same_pin(signer));
         if (!stays && !signer_start(self, &wanted[i], &signer, err)) {
             signers_abandon_change(self);
             return false;

@@ -325,6 +325,13 @@ static void pass_on(struct pin_latch *latch, bool was_refused)
     pin_latch_unlock(latch);
 }
 
+static void note_pin(struct signer *self, const struct pin_identity *tried)
+{
+    pthread_mutex_lock(&self->lock);
+    self->pin = *tried;
+    pthread_mutex_unlock(&self->lock);
+}
+
 /* One child from birth to death; `latch` is locked, and unlocked after the login. True if it served.
  * Sets *err where it did not, and how long the next one may take to start where it did. */
 static bool live_once(struct signer *self, struct pin_latch *latch, int *timeout_ms, bool *stop_out,
@@ -343,6 +350,7 @@ static bool live_once(struct signer *self, struct pin_latch *latch, int *timeout
         child_end(&child, SIGKILL);
     }
     pass_on(latch, err->code == ERROR_KEY_LOCKED);
+    note_pin(self, &latch->tried);
     const bool served = started && adopt_key(self, &ready->key, err);
     if (served) {
         *timeout_ms = restart_timeout_ms(monotonic_ns() - born_ns);

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "hsm/pin_latch.h"
 #include "hsm/signer.h"
 #include "hsm/wire.h"
 
@@ -63,6 +64,7 @@ struct signer {
     int64_t answered_ns;
     struct signer_failure failure; /* the last */
     bool is_closed;                /* nothing is taken any more */
+    struct pin_identity pin;       /* of the file, when the child that serves logged in */
 
     pthread_t supervisor;
     bool has_supervisor;

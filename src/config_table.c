@@ -191,7 +191,7 @@ static const struct config_setting SETTINGS[] = {
       "The key: an RFC 7512 URI that also names the module and the file with the PIN (mode 600); "
       "tpm:handle=H?tcti=TCTI&pin-source=file:/PATH of a key in a TPM 2.0, whose authorization value "
       "is in the file (&auth=password: without an HMAC session); or file:/PATH of a PEM key "
-      "(development only).",
+      "(development only). Once the PIN's file was written, a reload tries the PIN that it has.",
       TEXT(PATH_LENGTH_MAX, config_check_key_uri, ""), .required = true,
       .example = "pkcs11:token=issuerd;object=issuerd-es256"
                  "?module-path=/usr/lib/softhsm/libsofthsm2.so"

@@ -157,7 +157,7 @@ int64_t signers_deadline_ms(const struct signers *signers);
 
 /* ---- change ----
  * While it serves, in steps, by one thread: begun, settled, checked, and ended or abandoned. Who is named
- * as before, with the same options, stays. */
+ * as before, with the same options and an untouched PIN file, stays. */
 
 /* Starts those of `wanted` that are not there yet, beside those in use; they are not chosen yet. Copies
  * the options. Fails, with nothing changed, with CONFLICT (signers of an earlier change have not ended

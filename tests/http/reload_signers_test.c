@@ -21,6 +21,8 @@
 #include "support/run.h"
 #include "support/uri.h"
 
+#define TOKEN_PIN "71942-user" /* with_softhsm.sh's */
+
 enum { RUN_S = 60, SOON_S = 10 * HEALTH_SLACK, THREADS = 4, PIDS_MAX = 16 };
 
 static struct {
@@ -369,6 +371,39 @@ static void test_a_successor_that_does_not_come_up_leaves_what_works(void)
     assert_refused("no such private key");
 }
 
+/* A copy of the token's PIN, which can change. */
+static void write_pin(const char *pin)
+{
+    char path[512];
+
+    (void)snprintf(path, sizeof(path), "%s/pin", instance_directory(fixture.instance));
+    FILE *file = fopen(path, "we");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    fputs(pin, file);
+    fclose(file);
+    instance_set(fixture.instance, "signer main.uri=%.*spin-source=file:%s",
+                 (int)(strstr(getenv("TEST_KEY_URI"), "pin-source=") - getenv("TEST_KEY_URI")),
+                 getenv("TEST_KEY_URI"), uri_path(path).text);
+}
+
+static void test_a_pin_that_was_written_is_tried(void)
+{
+    write_pin(TOKEN_PIN);
+    CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance));
+    const pid_t before = instance_signer_pid(fixture.instance);
+    write_pin(TOKEN_PIN "0");
+    assert_refused("the one that works is kept");
+    (void)usleep(20000); /* another time of the file */
+    write_pin(TOKEN_PIN);
+    CU_ASSERT_TRUE(instance_reload(fixture.instance));
+    CU_ASSERT_TRUE(comes_to_signers(1));
+    const pid_t after = instance_signer_pid(fixture.instance);
+    CU_ASSERT_NOT_EQUAL(after, before);
+    CU_ASSERT_TRUE(instance_reload(fixture.instance));
+    CU_ASSERT_EQUAL(instance_signer_pid(fixture.instance), after);
+    CU_ASSERT_TRUE(api_serves(fixture.instance));
+}
+
 static void test_a_key_that_cannot_do_what_is_asked_refuses_the_reload(void)
 {
     CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance));
@@ -398,6 +433,7 @@ int main(void)
           test_a_configuration_without_a_signer_is_refused },
         { "a successor that does not come up leaves what works",
           test_a_successor_that_does_not_come_up_leaves_what_works },
+        { "a PIN that was written is tried", test_a_pin_that_was_written_is_tried },
         { "a key that cannot do what is asked refuses the reload",
           test_a_key_that_cannot_do_what_is_asked_refuses_the_reload },
         CU_TEST_INFO_NULL,

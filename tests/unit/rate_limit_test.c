@@ -111,6 +111,20 @@ static void test_threads_share_a_bucket(void)
     CU_ASSERT_EQUAL(atomic_load(&fixture.taken), BURST);
 }
 
+static void test_a_limit_that_changes_holds_at_once(void)
+{
+    static const char client[] = "::ffff:192.0.2.1";
+
+    rate_limit_set(fixture.limit, 1, 100);
+    CU_ASSERT_EQUAL(take_many(client, 200, NOW_NS), 100);
+    rate_limit_set(fixture.limit, PER_S, BURST);
+    CU_ASSERT_EQUAL(take_many("::ffff:192.0.2.2", 20, NOW_NS), BURST);
+    CU_ASSERT_EQUAL(take_many(client, 20, NOW_NS), 0); /* empty, and not emptier than that: */
+    CU_ASSERT_EQUAL(take_many(client, 20, NOW_NS + NS_PER_S / PER_S), 1);
+    rate_limit_set(fixture.limit, 0, 1);
+    CU_ASSERT_EQUAL(take_many(client, 20, NOW_NS), 20);
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -121,6 +135,7 @@ int main(void)
         { "an empty bucket outlives a flood of others",
           test_an_empty_bucket_outlives_a_flood_of_others },
         { "threads share a bucket", test_threads_share_a_bucket },
+        { "a limit that changes holds at once", test_a_limit_that_changes_holds_at_once },
         CU_TEST_INFO_NULL,
     };
     return run_suite("rate limit", set_up, tear_down, tests);
