@@ -410,7 +410,11 @@ static void test_a_key_that_cannot_do_what_is_asked_refuses_the_reload(void)
     instance_set(fixture.instance, "signer next.uri=%s", getenv("TEST_KEY_URI"));
     instance_set(fixture.instance, "signer next.setenv=SOFTHSM2_CONF=%s", getenv("SOFTHSM2_CONF"));
     instance_set(fixture.instance, "signer next.algorithm=RS256"); /* of a P-256 key */
+    instance_set(fixture.instance, "metadata.display_name=Later");
     assert_refused("config.refused effect='all is as before' error=");
+    instance_drop(fixture.instance, "signer next");
+    CU_ASSERT_TRUE(instance_reload(fixture.instance)); /* of the one before nothing was kept */
+    CU_ASSERT_TRUE(has_logged("config.reloaded changed='metadata.display_name'\n"));
 }
 
 int main(void)
