@@ -24,6 +24,11 @@ static struct {
 } fixture;
 
 /* One signer for tokens and one for checkpoints, both well. */
+static void name_signer(struct status_signer *signer, const char *name)
+{
+    (void)snprintf(signer->is.name, sizeof(signer->is.name), "%s", name);
+}
+
 static void set_up(void)
 {
     struct service_status *status = &fixture.status;
@@ -48,14 +53,14 @@ static void set_up(void)
                                                  .connections_max = 10 } };
     for (size_t i = 0; i < 2; i++) {
         status->signers[i] =
-            (struct status_signer){ .is = { .name = i == 0 ? "main" : "audit",
-                                            .purpose = i == 0 ? SIGNER_TOKENS : SIGNER_CHECKPOINTS,
+            (struct status_signer){ .is = { .purpose = i == 0 ? SIGNER_TOKENS : SIGNER_CHECKPOINTS,
                                             .state = SIGNER_UP,
                                             .key = &fixture.key,
                                             .permitted = i == 0,
                                             .queue = 128 },
                                     .since_s = NOW_S - 900,
                                     .self_test_age_ms = 1500 };
+        name_signer(&status->signers[i], i == 0 ? "main" : "audit");
     }
 }
 
@@ -69,7 +74,7 @@ static void add_signer(const char *name)
     struct status_signer *signer = &fixture.status.signers[fixture.status.signer_count++];
 
     *signer = fixture.status.signers[0];
-    signer->is.name = name;
+    name_signer(signer, name);
 }
 
 static struct status_signer *signer(size_t index)
