@@ -315,10 +315,10 @@ static void print_keys(struct text *jwks, const struct key_list *list, holds_fn 
 
 static struct key_list copy_of(const struct key_list *list)
 {
-    struct key_list copy = { .keys = xcalloc(list->count, sizeof(*list->keys)),
-                             .count = list->count };
+    struct key_list copy = { .count = list->count };
 
     if (list->count > 0) {
+        copy.keys = xcalloc(list->count, sizeof(*list->keys));
         memcpy(copy.keys, list->keys, list->count * sizeof(*list->keys));
     }
     return copy;
