@@ -401,9 +401,10 @@ static void test_reloads_under_load_lose_no_exchange(void)
         instance_set(fixture.instance, "metadata.display_name=Name %d", i);
         instance_set(fixture.instance, "trust.issuer=did:web:a.example T%d", i);
         CU_ASSERT_TRUE(instance_reload(fixture.instance));
+        CU_ASSERT_TRUE(load_goes_on(fixture.load, 1));
     }
+    CU_ASSERT_TRUE(load_goes_on(fixture.load, 5));
     const struct load_book *book = load_stop(fixture.load);
-    CU_ASSERT_TRUE(book->issued > 20);
     CU_ASSERT_EQUAL(book->issued, book->count);
     CU_ASSERT_EQUAL(book->wrong + book->unanswered + book->spent + book->refusals, 0);
 }

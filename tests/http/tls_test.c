@@ -506,8 +506,8 @@ static void test_a_renewal_under_load_drops_no_connection(void)
     }
     CU_ASSERT_EQUAL(http_get(old, JWKS_PATH)->status, 200);
     CU_ASSERT_STRING_EQUAL(http_server_name(old), "ecdsa");
+    CU_ASSERT_TRUE(load_goes_on(fixture.load, 5));
     const struct load_book *book = load_stop(fixture.load);
-    CU_ASSERT_TRUE(book->issued > 20);
     CU_ASSERT_EQUAL(book->issued, book->count);
     CU_ASSERT_EQUAL(book->wrong + book->unanswered + book->spent, 0);
 }

@@ -262,6 +262,17 @@ unsigned load_issued(const struct load *self)
     return atomic_load(&self->issued);
 }
 
+bool load_goes_on(const struct load *self, unsigned tokens)
+{
+    const int64_t deadline_ns = monotonic_ns() + PATIENCE_S * NS_PER_S;
+    const unsigned goal = load_issued(self) + tokens;
+
+    while (load_issued(self) < goal && monotonic_ns() < deadline_ns) {
+        (void)usleep(RETRY_US / 10);
+    }
+    return load_issued(self) >= goal;
+}
+
 void load_mark(struct load *self)
 {
     pthread_mutex_lock(&self->lock);

@@ -74,6 +74,9 @@ void load_enter(struct load *load, const struct load_code *code);
 /* How many tokens there are by now. */
 unsigned load_issued(const struct load *load);
 
+/* Waits until `tokens` more were issued; false after 30 s. */
+bool load_goes_on(const struct load *load, unsigned tokens);
+
 /* From now on load_calm_ns() is counted. */
 void load_mark(struct load *load);
 
