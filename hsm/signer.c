@@ -403,12 +403,13 @@ static size_t collect_from(struct signers *self, struct signer *signer, signer_a
 
     size_t handed_over = 0;
     for (size_t i = 0; i < received; i++) {
-        const struct wire_answer *got = &self->answers[i];
+        struct wire_answer *got = &self->answers[i];
         if (tags[i] == NULL) {
             continue;
         }
         if (got->status == WIRE_SIGNED && got->length <= WIRE_SIGNATURE_MAX) {
             answer(context, tags[i], got->signature, got->length, got->sign_ns);
+            explicit_bzero(got->signature, got->length); /* with what was signed it is a token */
             handed_over++;
         } else {
             self->options->failed(self->options->context, tags[i], failure_of(got->status));

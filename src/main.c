@@ -19,6 +19,7 @@
 #include "config.h"
 #include "core/service.h"
 #include "http/server.h"
+#include "jose/json.h"
 #include "notify.h"
 #include "service_config.h"
 #include "tls_config.h"
@@ -471,6 +472,7 @@ int main(int argc, char **argv)
     struct config *config = NULL;
 
     process_harden();
+    json_wipe_freed();
     journal_open(JOURNAL_SOCKET);
     raise_file_limit();
     (void)umask(077);

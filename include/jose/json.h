@@ -15,5 +15,8 @@ MUST_CHECK bool json_parse_object(const char *text, size_t length, cJSON **objec
 /* The value of a member that is a string; NULL if there is none, or it is something else. Borrowed. */
 const char *json_text(const cJSON *object, const char *name);
 
+/* From now on what cJSON frees is wiped, as there are codes in it. Before the first use. */
+void json_wipe_freed(void);
+
 /* For scoped(). */
 void release_cjson(cJSON **value);

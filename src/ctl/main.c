@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/process.h"
 #include "config.h"
 #include "jose/algorithm.h"
 #include "service_config.h"
@@ -414,6 +415,7 @@ int main(int argc, char **argv)
     struct service_config service_config;
     struct error err = { .code = ERROR_NONE };
 
+    process_close_memory();
     log_set_level(LOG_LEVEL_WARNING);
     parse_arguments(argc, argv, &arguments);
     if (is_wallet(&arguments)) {

@@ -15,6 +15,7 @@
 #include <gnutls/pkcs11.h>
 #include <gnutls/x509.h>
 
+#include "base/process.h"
 #include "base/secret.h"
 
 enum {
@@ -62,10 +63,12 @@ static bool fail_gnutls(struct error *err, int result, const char *format, ...)
 }
 
 /* GnuTLS would load every PKCS#11 module that p11-kit knows of, into the process that must never
- * hold one, when it first needs any. This says that none is wanted. */
-static void keep_pkcs11_out(void)
+ * hold one, when it first needs any. This says that none is wanted. And it frees what it decrypted as
+ * it is, codes and client secrets. */
+static void prepare_for_gnutls(void)
 {
     (void)gnutls_pkcs11_init(GNUTLS_PKCS11_FLAG_MANUAL, NULL);
+    process_wipe_freed_memory();
 }
 
 /* ---- files ---- */
@@ -314,7 +317,7 @@ bool tls_credentials_load(const struct tls_files *files, int64_t now_s,
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     scoped(release_tls_credentials) struct tls_credentials *self = xcalloc(1, sizeof(*self));
 
-    (void)pthread_once(&once, keep_pkcs11_out);
+    (void)pthread_once(&once, prepare_for_gnutls);
     atomic_init(&self->references, 1);
     const int result = gnutls_certificate_allocate_credentials(&self->x509);
     if (result < 0) {

@@ -1,7 +1,25 @@
 #include "jose/json.h"
 
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/json_check.h"
 #include "base/memory.h"
+
+static void wipe_and_free(void *memory)
+{
+    if (memory != NULL) {
+        explicit_bzero(memory, malloc_usable_size(memory));
+        free(memory);
+    }
+}
+
+void json_wipe_freed(void)
+{
+    cJSON_Hooks hooks = { .malloc_fn = malloc, .free_fn = wipe_and_free };
+    cJSON_InitHooks(&hooks);
+}
 
 void release_cjson(cJSON **value)
 {

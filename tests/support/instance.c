@@ -25,7 +25,7 @@
 
 enum { PATH_LENGTH = 512, SETTINGS_MAX = 64, START_DEADLINE_S = 60, VARIABLES_MAX = 8 };
 
-static const char client_secret[] = "a-client-secret-of-the-tests";
+static const char client_secret[] = "S5kvQ-a-client-S5kvQ-secret-S5kvQ";
 
 struct setting {
     char *section;
