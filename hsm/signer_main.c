@@ -338,6 +338,7 @@ int main(void)
     struct error err = { .code = ERROR_NONE };
 
     process_harden();
+    (void)process_lock_memory(); /* issuerd says if it cannot be */
     journal_open(JOURNAL_SOCKET);
     ignore_signals();
     if (!receive_launch()) {

@@ -422,6 +422,16 @@ static void stop(struct running *running)
     listeners_tls_clear(&running->tls);
 }
 
+/* The signers inherit what is permitted. */
+static void lock_memory(void)
+{
+    if (!process_lock_memory()) {
+        log_event(LOG_LEVEL_WARNING, "memory.not_locked", "effect='%s' hint='%s'",
+                  "what is swapped out may hold codes and PINs",
+                  "LimitMEMLOCK=infinity (ulimit -l unlimited), or no swap space");
+    }
+}
+
 static int serve(struct config *config, const char *path)
 {
     scoped(release_memory) struct running *running = xcalloc(1, sizeof(*running));
@@ -431,6 +441,7 @@ static int serve(struct config *config, const char *path)
 
     running->path = path;
     running->config = config;
+    lock_memory();
     notify_open();
     if (!activation_take(&passed, &err) || !start(running, &passed, &err)) {
         const struct error_line line = error_line(&err);

@@ -1,6 +1,8 @@
 /* What the programs do with themselves before anything else. */
 #pragma once
 
+#include <stdbool.h>
+
 /* Nothing of the process goes to a core file, a debugger or another process of its user. */
 void process_close_memory(void);
 
@@ -9,6 +11,9 @@ void process_close_memory(void);
  * it. The committer wakes dozens in a row; being preempted by each cost a tenth of the throughput.
  * An idle processor still takes a woken thread at once. Called before the first thread is made. */
 void process_harden(void);
+
+/* From now on no page of the process is swapped out. False if that is not permitted. */
+bool process_lock_memory(void);
 
 /* From now on what is freed is overwritten, by whichever library, but for a few blocks of at most 1,032
  * bytes that a thread keeps for itself while it lives (mallopt(3), M_PERTURB). For those that do not

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -24,6 +25,26 @@ void process_harden(void)
     process_close_memory();
     (void)signal(SIGPIPE, SIG_IGN);
     (void)sched_setscheduler(0, SCHED_BATCH, &no_priority);
+}
+
+/* Under a limit not what is used would count but all that is reserved, a stack for each connection, and
+ * soon no thread could be made. So without a limit, or not at all: under one of 0 mlockall() fails unless
+ * a capability lifts it. */
+bool process_lock_memory(void)
+{
+    struct rlimit given;
+
+    if (getrlimit(RLIMIT_MEMLOCK, &given) != 0) {
+        return false;
+    }
+    const bool is_unlimited = given.rlim_max == RLIM_INFINITY;
+    const struct rlimit wanted = { is_unlimited ? RLIM_INFINITY : 0, given.rlim_max };
+    const bool is_locked = setrlimit(RLIMIT_MEMLOCK, &wanted) == 0
+                        && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+    if (!is_locked) {
+        (void)setrlimit(RLIMIT_MEMLOCK, &given);
+    }
+    return is_locked;
 }
 
 void process_wipe_freed_memory(void)

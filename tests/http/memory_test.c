@@ -460,6 +460,32 @@ static void test_no_other_program_of_the_user_can_look(void)
     assert_closed(instance_signer_pid(fixture.instance));
 }
 
+static bool is_locked(pid_t pid)
+{
+    return holds(pid, "grep 'VmLck:.* [1-9][0-9]* kB' /proc/$P/status");
+}
+
+static void test_memory_is_locked(void)
+{
+    CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance));
+    CU_ASSERT_TRUE(is_locked(instance_pid(fixture.instance)));
+    CU_ASSERT_TRUE(is_locked(instance_signer_pid(fixture.instance)));
+    CU_ASSERT_FALSE(instance_has_logged(fixture.instance, "memory.not_locked"));
+}
+
+/* The last test: what is taken away here does not come back. */
+static void test_where_it_may_not_be_locked_this_is_said_and_it_serves(void)
+{
+    const struct rlimit few = { 64 * 1024, 64 * 1024 };
+
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_MEMLOCK, &few), 0);
+    CU_ASSERT_EQUAL_FATAL(prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK), 0);
+    CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance));
+    CU_ASSERT_FALSE(is_locked(instance_pid(fixture.instance)));
+    CU_ASSERT_TRUE(instance_has_logged(fixture.instance, "memory.not_locked"));
+    CU_ASSERT_TRUE(api_serves(fixture.instance));
+}
+
 /* ---- the run ---- */
 
 static bool has_capability(unsigned number)
@@ -486,11 +512,14 @@ int main(void)
         { "after a load no secret is left", test_after_a_load_no_secret_is_left },
         { "after a load over TLS no secret is left", test_after_a_load_over_tls_no_secret_is_left },
         { "no other program of the user can look", test_no_other_program_of_the_user_can_look },
+        { "memory is locked", test_memory_is_locked },
+        { "where it may not be locked this is said and it serves",
+          test_where_it_may_not_be_locked_this_is_said_and_it_serves },
         CU_TEST_INFO_NULL,
     };
 
-    if (!has_capability(CAP_SYS_PTRACE)) {
-        (void)fprintf(stderr, "memory: skipped: it takes CAP_SYS_PTRACE\n");
+    if (!has_capability(CAP_SYS_PTRACE) || !has_capability(CAP_IPC_LOCK)) {
+        (void)fprintf(stderr, "memory: skipped: it takes CAP_SYS_PTRACE and CAP_IPC_LOCK\n");
         return SKIPPED;
     }
     if (prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE) != 0) {
