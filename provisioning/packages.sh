@@ -17,7 +17,8 @@ packages_of() {
     postgresql) echo postgresql ;;
     test) echo libcunit1-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck binutils \
         opensc openssl procps python3 python3-jsonschema sqlite3 swtpm swtpm-tools tpm2-tools postgresql \
-        faketime sslscan systemd help2man man-db iproute2 chromium fonts-dejavu-core prometheus ;;
+        faketime sslscan systemd help2man man-db iproute2 chromium fonts-dejavu-core prometheus \
+        haproxy ;;
     *)
         echo "packages.sh: no group \"$1\": build, run, postgresql and test are" >&2
         return 2
@@ -68,7 +69,7 @@ install() {
     # Old lists give 404s, so they are always fetched; without a network the cache may still do.
     "${apt[@]}" update || echo "packages.sh: apt-get update failed; trying without" >&2
     case " $needed " in *" postgresql "*) no_cluster ;; esac
-    case " $needed " in *" prometheus "*) no_service ;; esac
+    case " $needed " in *" prometheus "* | *" haproxy "*) no_service ;; esac
     # shellcheck disable=SC2086
     if ! "${apt[@]}" install --no-install-recommends $needed; then
         echo "packages.sh: apt-get could not install: $needed" >&2
@@ -86,7 +87,8 @@ no_cluster() {
     only_meanwhile "$place/issuerd.conf"
 }
 
-# What is wanted of prometheus is promtool; the server it brings is not started.
+# What is wanted of prometheus is promtool, and the tests start an haproxy of their own; what the packages
+# bring is not started.
 no_service() {
     local place=/usr/sbin/policy-rc.d
     [ ! -e "$place" ] || return 0
