@@ -149,6 +149,18 @@ static void test_a_credential_may_show_its_access_list(void)
     assert_refused("chmod 600");
 }
 
+static void test_a_credential_that_is_not_there_is_missed_by_its_service_alone(void)
+{
+    struct error err;
+
+    (void)unsetenv("CREDENTIALS_DIRECTORY");
+    CU_ASSERT_TRUE(secret_check_file("/run/credentials/issuerd-test.service/pin", &err));
+    (void)setenv("CREDENTIALS_DIRECTORY", "/run/credentials/issuerd-test.service", 1);
+    CU_ASSERT_FALSE(secret_check_file("/run/credentials/issuerd-test.service/pin", &err));
+    (void)unsetenv("CREDENTIALS_DIRECTORY");
+    CU_ASSERT_FALSE(secret_check_file("/nowhere/pin", &err));
+}
+
 static void test_a_file_of_another_user_is_refused(void)
 {
     write_file("1234", 4, 0600);
@@ -240,6 +252,8 @@ int main(void)
         { "a NUL byte is refused", test_a_nul_byte_is_refused },
         { "a file open to others is refused", test_a_file_open_to_others_is_refused },
         { "a credential may show its access list", test_a_credential_may_show_its_access_list },
+        { "a credential that is not there is missed by its service alone",
+          test_a_credential_that_is_not_there_is_missed_by_its_service_alone },
         { "a file of another user is refused", test_a_file_of_another_user_is_refused },
         { "a missing file is refused", test_a_missing_file_is_refused },
         { "a directory is refused", test_a_directory_is_refused },
