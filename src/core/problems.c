@@ -64,10 +64,12 @@ static bool any_signs_tokens(const struct service_status *status)
     return false;
 }
 
-static bool any_is_permitted(const struct service_status *status)
+/* A signer that has not come up yet may have an active key: none knows which it is. */
+static bool any_may_be_permitted(const struct service_status *status)
 {
     for (size_t i = 0; i < status->signer_count; i++) {
-        if (is_for_tokens(&status->signers[i]) && status->signers[i].is.permitted) {
+        const struct signer_status *signer = &status->signers[i].is;
+        if (is_for_tokens(&status->signers[i]) && (signer->permitted || signer->key == NULL)) {
             return true;
         }
     }
@@ -80,6 +82,32 @@ static const char *effect_of(const struct status_signer *signer, bool is_error)
     return !is_for_tokens(signer) ? " The ledger's checkpoints wait for it."
          : is_error               ? ""
                                   : " Another signer signs meanwhile.";
+}
+
+/* By the key it had, or by its name, if it has not come up since. */
+static bool is_key_destroyed(const struct service_status *status,
+                             const struct status_signer *signer)
+{
+    bool is_destroyed = false;
+
+    for (size_t i = 0; i < status->key_count; i++) {
+        const struct stored_key *key = status->keys[i].stored;
+        const bool is_its = signer->is.key != NULL ? strcmp(key->kid, signer->is.key->kid) == 0
+                                                   : strcmp(key->signer, signer->is.name) == 0;
+        if (is_its && key->state != KEY_DESTROYED) {
+            return false;
+        }
+        is_destroyed |= is_its;
+    }
+    return is_destroyed;
+}
+
+static void judge_destroyed(struct problems *problems, const struct status_signer *signer)
+{
+    then(add(problems, "signer.down", false, signer->is.name, signer->since_s,
+             "Signer %s is down, as its key was destroyed.", signer->is.name),
+         "Take [signer %s] out of the configuration, then: systemctl reload issuerd",
+         signer->is.name);
 }
 
 static void judge_down(struct problems *problems, const struct status_signer *signer, bool is_error)
@@ -101,9 +129,9 @@ static void judge_locked(struct problems *problems, const struct status_signer *
              "Signer %s is locked: its PIN was refused. It is not tried again, so that the token "
              "does not lock for good.%s",
              signer->is.name, effect_of(signer, is_error)),
-         "Write the right PIN into the file that pin-source names in [signer %s]; it is tried "
-         "within "
-         "a second. No restart is needed.",
+         "Write the right PIN into the file that pin-source names in [signer %s]: it is tried "
+         "within a second. Where that is a systemd credential, write it to where LoadCredential= "
+         "takes it from, remove pin-refused-* from the state directory, and restart issuerd.",
          signer->is.name);
 }
 
@@ -126,7 +154,11 @@ static void judge_signer(struct problems *problems, const struct service_status 
 
     switch (signer->is.state) {
     case SIGNER_DOWN:
-        judge_down(problems, signer, is_error);
+        if (is_key_destroyed(status, signer)) {
+            judge_destroyed(problems, signer);
+        } else {
+            judge_down(problems, signer, is_error);
+        }
         break;
     case SIGNER_LOCKED:
         judge_locked(problems, signer, is_error);
@@ -152,7 +184,7 @@ static void judge_signers(struct problems *problems, const struct service_status
     for (size_t i = 0; i < status->signer_count; i++) {
         judge_signer(problems, status, &status->signers[i]);
     }
-    if (!any_is_permitted(status)) {
+    if (!any_may_be_permitted(status)) {
         then(add(problems, "keys.none_active", true, "", 0,
                  "No signer has an active key: no token can be signed."),
              "issuerctl keys list, then issuerctl keys activate KID");

@@ -179,6 +179,42 @@ static void test_a_locked_signer_is_told_how_to_unlock_it(void)
     fixture.status.ready = false;
     CU_ASSERT_TRUE(is_only("signer.locked", true, NOW_S - 5, "PIN was refused"));
     CU_ASSERT_PTR_NOT_NULL(strstr(fixture.problems.list[0].next, "[signer main]"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fixture.problems.list[0].next, "remove pin-refused-*"));
+}
+
+static void test_a_signer_locked_from_the_start_may_have_an_active_key(void)
+{
+    fell(0, SIGNER_LOCKED, 5);
+    signer(0)->is.key = NULL;
+    signer(0)->is.permitted = false;
+    fixture.status.ready = false;
+    CU_ASSERT_TRUE(is_only("signer.locked", true, NOW_S - 5, "PIN was refused"));
+}
+
+static void destroy_key_of(size_t index, const char *kid)
+{
+    struct stored_key *key = &fixture.stored[0];
+
+    *key = (struct stored_key){ .state = KEY_DESTROYED };
+    (void)snprintf(key->kid, sizeof(key->kid), "%s", kid);
+    (void)snprintf(key->signer, sizeof(key->signer), "%s", signer(index)->is.name);
+    fixture.status.keys[0] = (struct status_key){ .stored = key };
+    fixture.status.key_count = 1;
+}
+
+static void test_a_signer_whose_key_was_destroyed_is_expected_to_be_down(void)
+{
+    add_signer("old");
+    destroy_key_of(2, "the-kid");
+    fell(2, SIGNER_DOWN, 35);
+    signer(0)->is.key = &(struct signer_key){ .kid = "another" };
+    CU_ASSERT_TRUE(is_only("signer.down", false, NOW_S - 35, "its key was destroyed"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fixture.problems.list[0].next, "[signer old]"));
+    signer(2)->is.key = NULL;
+    CU_ASSERT_TRUE(is_only("signer.down", false, NOW_S - 35, "its key was destroyed"));
+    destroy_key_of(2, "one-before");
+    signer(2)->is.key = &fixture.key;
+    CU_ASSERT_TRUE(is_only("signer.down", false, NOW_S - 35, "Another signer signs"));
 }
 
 static void test_a_signer_whose_self_test_is_old_is_not_taken_for_one_that_works(void)
@@ -460,6 +496,10 @@ int main(void)
           test_a_signer_without_an_active_key_is_no_help },
         { "a locked signer is told how to unlock it",
           test_a_locked_signer_is_told_how_to_unlock_it },
+        { "a signer locked from the start may have an active key",
+          test_a_signer_locked_from_the_start_may_have_an_active_key },
+        { "a signer whose key was destroyed is expected to be down",
+          test_a_signer_whose_key_was_destroyed_is_expected_to_be_down },
         { "a signer whose self test is old is not taken for one that works",
           test_a_signer_whose_self_test_is_old_is_not_taken_for_one_that_works },
         { "the audit signer that is down stops nothing yet",
