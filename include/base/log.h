@@ -10,6 +10,7 @@
 #include "base/error.h"
 
 enum log_level {
+    LOG_LEVEL_NONE = 2,  /* no event's: where a program says by itself what went wrong */
     LOG_LEVEL_ERROR = 3, /* syslog's numbers */
     LOG_LEVEL_WARNING = 4,
     LOG_LEVEL_NOTICE = 5,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "base/log.h"
 #include "ctl/ctl.h"
 
 static const char question[] =
@@ -47,6 +48,7 @@ int ledger_accept(const struct service_options *service, const struct restore_op
                               "keeps it\n");
         return EX_USAGE;
     }
+    log_set_level(LOG_LEVEL_NONE); /* the question says what ledger.rolled_back would */
     if (!ctl_open_store(service, &store, &err) || !check_rolled_back(service, store, &err)) {
         return ctl_refuse(&err);
     }

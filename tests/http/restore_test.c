@@ -179,8 +179,9 @@ static void test_an_operator_accepts_it_and_no_code_is_good_again(void)
     CU_ASSERT_TRUE_FATAL(restore_older());
     CU_ASSERT_TRUE(program_ended(accept_restore(NULL), USAGE, "--reason"));
     CU_ASSERT_TRUE(redeem(fixture.kept_code, 503, API_LEDGER_STOPPED));
-    CU_ASSERT_TRUE(
-        program_ended(accept_restore("the disk broke"), DONE, "2 open requests and codes"));
+    const struct program_result *accepted = accept_restore("the disk broke");
+    CU_ASSERT_TRUE(program_ended(accepted, DONE, "2 open requests and codes"));
+    CU_ASSERT_STRING_EQUAL(accepted->errors, ""); /* no line of a log */
     CU_ASSERT_TRUE_FATAL(serves_soon());
     CU_ASSERT_TRUE(redeem(fixture.kept_code, 400, API_CODE_GONE));
     CU_ASSERT_TRUE(redeem(fixture.unused_code, 400, API_CODE_GONE));
