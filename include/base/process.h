@@ -17,5 +17,5 @@ bool process_lock_memory(void);
 
 /* From now on what is freed is overwritten, by whichever library, but for a few blocks of at most 1,032
  * bytes that a thread keeps for itself while it lives (mallopt(3), M_PERTURB). For those that do not
- * wipe what is secret themselves: it took 3 % of the processor time of an exchange. */
+ * wipe what is secret themselves: it took at most 3 % of the processor time of an exchange. */
 void process_wipe_freed_memory(void);

@@ -102,7 +102,7 @@ static void look_for_file(enum kind kind, const char *path)
 
 static void set_up(void)
 {
-    static const char *const settings[] = { "issuer.url=" ISSUER, NULL };
+    static const char *const settings[] = { "issuer.url=" ISSUER, "log.level=debug", NULL };
 
     fixture.instance = instance_new(settings);
     fixture.scan = memory_scan_new();
@@ -452,10 +452,11 @@ static void test_no_other_program_of_the_user_can_look(void)
         (void)execlp("sleep", "sleep", "60", NULL);
         _exit(127);
     }
-    CU_ASSERT_TRUE_FATAL(instance_start(fixture.instance));
+    const bool has_started = instance_start(fixture.instance);
     CU_ASSERT_TRUE(is_open_to_others(open_pid));
     (void)kill(open_pid, SIGKILL);
     (void)waitpid(open_pid, NULL, 0);
+    CU_ASSERT_TRUE_FATAL(has_started);
     assert_closed(instance_pid(fixture.instance));
     assert_closed(instance_signer_pid(fixture.instance));
 }
