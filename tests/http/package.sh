@@ -38,6 +38,10 @@ check_installed() {
         man --warnings -E UTF-8 -l -Tutf8 -Z /usr/share/man/$page.gz 2>&1 >/dev/null |
             grep . && fail "$page: warnings"
     done
+    for document in README.md provisioning/README.md drop-ins/network.conf systemd/README.md systemd/MONITORING.md \
+        systemd/haproxy.cfg systemd/issuerd.rules.yml systemd/grafana-dashboard.json; do
+        is /usr/share/doc/issuerd/$document "644 root root"
+    done
     cmp -s /etc/issuerd/issuerd.conf <(issuerd --settings) || fail "issuerd.conf is not the settings"
 }
 
