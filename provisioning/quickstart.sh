@@ -560,7 +560,7 @@ Next:$database
   and see its requests      $(printf '%q' "$build/issuerctl") --config $(printf '%q' "$conf") authorizations list
   its files                 $dir (issuerd.conf is yours to edit; issuerd.log)
   run the tests             $tests
-  use your HSM              README.md: another [signer] uri, and its PIN file
+  use your HSM              provisioning/README.md: another [signer] uri, and its PIN file
 END
 }
 

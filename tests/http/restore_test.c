@@ -1,5 +1,5 @@
 /*
- * Backup and restore, by the README's commands, beside a running issuerd: a store from an older copy
+ * Backup and restore, by the commands of systemd/README.md, beside a running issuerd: a store from an older copy
  * does not make a spent code good again.
  */
 #include <stdio.h>
@@ -86,7 +86,7 @@ static const struct program_result *accept_restore(const char *reason)
     return program_run(argv, RUN_S);
 }
 
-/* ---- the README's commands ---- */
+/* ---- the guide's commands ---- */
 
 static bool is_sqlite(void)
 {
