@@ -172,6 +172,10 @@ class Guide:
         self.await_that(name, lambda: self.status()["ready"] is False and any(
             problem["name"] == name and problem["level"] == "error" for problem in self.status()["problems"]))
 
+    def await_signers(self, state):
+        self.await_that(f"signers that are {state}", lambda: all(
+            signer["state"] == state for signer in self.status().get("signers", [{"state": ""}])))
+
     def wait_for_activation(self):
         self.await_that("the time of activation", lambda: all(
             key["state"] != "published" or key["due_s"] <= time.time() for key in self.keys()))
@@ -197,7 +201,7 @@ class Guide:
     def hsm_away(self):
         (self.directory / "tokens").rename(self.directory / "tokens.away")
         self.kill_signers()
-        self.await_problem("signer.down")
+        self.await_signers("down")
 
     def hsm_back(self):
         (self.directory / "tokens.away").rename(self.directory / "tokens")
@@ -206,7 +210,7 @@ class Guide:
     def wrong_pin(self):
         self.write("credentials/hsm-pin", "13579-wrong")
         self.kill_signers()
-        self.await_problem("signer.locked")
+        self.await_signers("locked")
 
     def right_pin(self):
         self.write("credentials/hsm-pin", RIGHT_PIN)
