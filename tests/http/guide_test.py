@@ -16,6 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
@@ -264,15 +265,18 @@ class Guide:
 
 def blocks(text):
     """(line, "console", what is in it), or of another fence, or (line, "guide", NAME)."""
-    fence = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$|^<!-- guide: (\S+) -->$", re.M | re.S)
+    fence = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$|^ *<!-- guide: (\S+) -->$", re.M | re.S)
     for match in fence.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
-        yield (line, "guide", match[4]) if match[4] else (line, match[2], match[3])
+        yield (line, "guide", match[4]) if match[4] else (line, match[2], textwrap.dedent(match[3]))
 
 
 def steps(text):
     """(command, what it prints): a command goes on behind a backslash at the end of its line."""
-    for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
+    before, *parts = re.split(r"^\$ ", text, flags=re.M)
+    if before or not parts:
+        sys.exit(f"FAILED: a block of no commands\n{text}")
+    for part in parts:
         lines = part.splitlines(keepends=True)
         end = 1
         while lines[end - 1].endswith("\\\n"):
