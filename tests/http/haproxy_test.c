@@ -36,6 +36,7 @@ enum {
     NODES,
     CODES = 24, /* all of them at one node: once in 2^23 */
     CLIENTS = 6,
+    PACE_US = 20000,
     BURST = 3,
     ATTEMPTS = 20,
     CALM_TOKENS = 30,
@@ -292,6 +293,7 @@ static void test_both_nodes_are_found_ready(void)
 
     while ((count_at(A, ISSUED) < 1 || count_at(B, ISSUED) < 1) && monotonic_ns() < deadline_ns) {
         CU_ASSERT_TRUE(exchange(fixture.client, A));
+        (void)usleep(PACE_US);
     }
     CU_ASSERT_TRUE(count_at(A, ISSUED) >= 1);
     CU_ASSERT_TRUE(count_at(B, ISSUED) >= 1);
@@ -443,18 +445,22 @@ static void test_what_two_readers_could_read_differently_is_refused(void)
 
 /* ---- a node goes ---- */
 
-/* Half of the clients keep their connection, the others have a new one for each code. */
+/* Half of the clients keep their connection, the others have a new one for each code. Each has an
+ * address, and a pace, that the proxy's limit of requests lets pass: two an exchange. */
 static void *exchange_codes(void *argument)
 {
-    const bool is_keeping = (uintptr_t)argument % 2 == 0;
-    struct http_client *client = http_connect(fixture.port);
+    const unsigned number = (unsigned)(uintptr_t)argument;
+    char source[32];
 
+    (void)snprintf(source, sizeof(source), "127.0.1.%u", number + 1);
+    struct http_client *client = http_connect_from(source, fixture.port);
     while (!atomic_load(&fixture.stopping)) {
         atomic_fetch_add(exchange(client, B) ? &fixture.issued : &fixture.lost, 1);
-        if (!is_keeping) {
+        if (number % 2 == 0) {
             http_close(client);
-            client = http_connect(fixture.port);
+            client = http_connect_from(source, fixture.port);
         }
+        (void)usleep(PACE_US);
     }
     http_close(client);
     return NULL;
