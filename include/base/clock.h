@@ -9,7 +9,12 @@
 /* Nanoseconds of CLOCK_MONOTONIC: deadlines and durations; the same in every process. */
 int64_t monotonic_ns(void);
 
-/* Seconds since 1970 (CLOCK_REALTIME): what tokens and the store carry. */
+/* Nanoseconds of CLOCK_BOOTTIME, which runs on while the machine is suspended, and which nobody sets. */
+int64_t boot_ns(void);
+
+/* Since 1970 (CLOCK_REALTIME), whoever set it, and to whatever: what tokens and the store carry is read
+ * by store_read_clock(). */
+int64_t wall_ns(void);
 int64_t wall_s(void);
 
 struct timespec timespec_from_ns(int64_t ns);

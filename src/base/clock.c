@@ -2,18 +2,31 @@
 
 #include <errno.h>
 
-int64_t monotonic_ns(void)
+static int64_t read_ns(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+int64_t monotonic_ns(void)
+{
+    return read_ns(CLOCK_MONOTONIC);
+}
+
+int64_t boot_ns(void)
+{
+    return read_ns(CLOCK_BOOTTIME);
+}
+
+int64_t wall_ns(void)
+{
+    return read_ns(CLOCK_REALTIME);
 }
 
 int64_t wall_s(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return now.tv_sec;
+    return wall_ns() / NS_PER_S;
 }
 
 struct timespec timespec_from_ns(int64_t ns)
