@@ -42,6 +42,7 @@ enum error_code {
     ERROR_KEY_LOCKED,        /* PIN refused; never tried again until its source changes */
     ERROR_STORE_ROLLED_BACK, /* the store is older than what was committed to it */
     ERROR_LEDGER_STOPPED,    /* nothing is issued until the ledger is looked after */
+    ERROR_CLOCK_UNTRUSTED,   /* nothing is issued or written by a clock that was set */
 
     /* The world's doing: trying again may help. */
     ERROR_OVERLOADED,

@@ -109,8 +109,12 @@ struct committer_status committer_status(struct committer *committer);
 
 /* Queues a job that needs no signature and waits for it, 1.5 s at most. On true it is durable and
  * the job is the caller's again; on false its free() was called or will be.
- * Fails as the job does, or with STORE_UNAVAILABLE or STORE_IN_DOUBT. */
+ * Fails as the job does, or with STORE_UNAVAILABLE, STORE_IN_DOUBT or CLOCK_UNTRUSTED. */
 MUST_CHECK bool committer_write(struct committer *committer, struct job *job, struct error *err);
 
 /* When the thread last came round (monotonic): every second, but for a transaction that takes longer. */
 int64_t committer_turn_ns(const struct committer *committer);
+
+/* Since when nothing is written, as the store's clock is not trusted (monotonic); 0: it is. Seen within a
+ * second. */
+int64_t committer_clock_untrusted_ns(const struct committer *committer);

@@ -32,8 +32,9 @@ enum ledger_kind {
     LEDGER_STOPPED,
     LEDGER_RESTORED, /* the first of a tree: an operator accepted an older store */
     LEDGER_PRUNED,   /* entries were deleted after their time */
+    LEDGER_CLOCK,    /* an operator took a clock that was set for right: times may go back here */
 };
-enum { LEDGER_KINDS = LEDGER_PRUNED + 1 };
+enum { LEDGER_KINDS = LEDGER_CLOCK + 1 };
 
 const char *ledger_kind_name(enum ledger_kind kind);
 
@@ -64,7 +65,8 @@ struct ledger_options {
 };
 
 /* Finds the node's newest tree, or makes its first at the first append, and compares it with the
- * head file. Borrows the options. A store that was rolled back is no failure. */
+ * head file. Borrows the options. A store that was rolled back is no failure. From now on the store's clock
+ * is not trusted if it is behind what the tree has. */
 MUST_CHECK bool ledger_open(const struct ledger_options *options, struct store *store,
                             struct ledger **ledger_out, struct error *err);
 void ledger_close(struct ledger *ledger);

@@ -92,11 +92,10 @@ struct authorization {
 void authorization_clear(struct authorization *authorization);
 
 /* Fails with INVALID_REQUEST (a presentation definition that cannot be evaluated here, too),
- * OVERLOADED or STORE_UNAVAILABLE. */
+ * OVERLOADED, STORE_UNAVAILABLE or CLOCK_UNTRUSTED. */
 MUST_CHECK bool service_create_authorization(struct service *service,
                                              const struct authorization_request *request,
-                                             int64_t now_s, struct authorization *created_out,
-                                             struct error *err);
+                                             struct authorization *created_out, struct error *err);
 
 enum { VALIDATION_TRIES_MAX = 5 };
 
@@ -113,10 +112,10 @@ struct validation_request {
  * most. A wrong state or nonce is no such try: who knows the id alone cannot use them up.
  *
  * Fails with INVALID_REQUEST (state or nonce), NOT_FOUND (unknown or expired), NOT_OPEN (validated,
- * or tried too often), PRESENTATION, or, and then it is no try, RESOLVER_UNAVAILABLE or
- * STORE_UNAVAILABLE. `now_ns` is monotonic. */
+ * or tried too often), PRESENTATION, or, and then it is no try, RESOLVER_UNAVAILABLE,
+ * STORE_UNAVAILABLE or CLOCK_UNTRUSTED. `now_ns` is monotonic. */
 MUST_CHECK bool service_validate(struct service *service, const struct validation_request *request,
-                                 int64_t now_s, int64_t now_ns, struct authorization *validated_out,
+                                 int64_t now_ns, struct authorization *validated_out,
                                  struct error *err);
 
 struct approval_request {
@@ -125,8 +124,8 @@ struct approval_request {
     const char *scope; /* NULL: none */
 };
 
-/* Makes the code: 256 random bits. Fails with INVALID_REQUEST (DID or scope), NOT_FOUND, CONFLICT
- * or STORE_UNAVAILABLE. */
+/* Makes the code: 256 random bits. Fails with INVALID_REQUEST (DID or scope), NOT_FOUND, CONFLICT,
+ * STORE_UNAVAILABLE or CLOCK_UNTRUSTED. */
 MUST_CHECK bool service_approve(struct service *service, const struct approval_request *request,
                                 struct authorization *approved_out, struct error *err);
 
@@ -148,7 +147,7 @@ void access_token_clear(struct access_token *token);
  * spent code comes again, that is entered, too, and its token revoked, before CODE_SPENT is told.
  * `received_ns` (monotonic) is when the request arrived: its deadlines count from there. Fails with
  * INVALID_REQUEST (not a code's form), CODE_UNKNOWN, CODE_EXPIRED, CODE_SPENT, or, and then the
- * code is still good, OVERLOADED, DEVICE_UNAVAILABLE, STORE_UNAVAILABLE or LEDGER_STOPPED; or with
+ * code is still good, OVERLOADED, DEVICE_UNAVAILABLE, STORE_UNAVAILABLE, LEDGER_STOPPED or CLOCK_UNTRUSTED; or with
  * STORE_IN_DOUBT: the code is good, or spent for a token that who asks again here gets. */
 MUST_CHECK bool service_redeem(struct service *service, const char *code, int64_t received_ns,
                                struct access_token *token_out, struct error *err);
@@ -172,7 +171,7 @@ enum { REVOKED_LIST_MAX = REVOKED_INPUT_MAX + 1024 };
 MUST_CHECK bool service_print_revoked_tokens(struct service *service, struct text *text,
                                              struct error *err);
 
-/* True when the service can issue a token now: a signer is up whose last self-test signature, at
+/* True when the service can issue a token now: its clock is trusted, a signer is up whose last self-test signature, at
  * most 10 s old, verified, and the store answered a write. Fails with the reason. */
 MUST_CHECK bool service_is_ready(struct service *service, struct error *err);
 

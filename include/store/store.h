@@ -59,10 +59,40 @@ void store_close(struct store *store);
 /* From the next write on, instead of what the options had. Any thread. */
 void store_set_limits(struct store *store, int64_t max_open_requests, int64_t retention_s);
 
-/* The time that decides what has expired: one clock for all nodes of a deployment. Any thread. */
+/* ---- the clock ----
+ * One clock decides for all nodes of a deployment: the machine's, whose processes share an SQLite file, or
+ * the database's. It is believed as base/clock_guard.h says, from store_open() on, and so is the machine's
+ * in any case. Any thread. */
+
+/* The time, for what is issued or written. Fails with CLOCK_UNTRUSTED, and else leaves `err` alone. */
+MUST_CHECK bool store_read_clock(struct store *store, int64_t *now_s_out, struct error *err);
+
+/* The time, for what only looks: of a clock that is not trusted, as it was when it was, run on. */
 int64_t store_now_s(struct store *store);
 
-/* One transaction. *now_s_out is store_now_s() of its begin. After store_commit() returned true all
+struct store_clock {
+    const char
+        *name; /* the one that is not trusted, or the one that decides: "machine", "database" */
+    bool is_trusted;
+    bool is_behind_ledger; /* not trusted for it: what it should say at least is known */
+    int64_t time_s;        /* what it says */
+    int64_t deviation_s;   /* from what it should say; negative: it is behind */
+};
+struct store_clock store_clock(struct store *store);
+
+/* The store has times up to this one: a clock that is further behind is not trusted. Before threads. */
+void store_set_clock_floor(struct store *store, int64_t floor_s);
+
+/* To be called every second or so, by one thread. */
+void store_follow_clock(struct store *store);
+
+/* What the clocks say is right. */
+void store_confirm_clock(struct store *store);
+
+/* ---- transactions ---- */
+
+/* One transaction. *now_s_out is the time of its begin; without a trusted one there is none: it fails with
+ * CLOCK_UNTRUSTED, too. After store_commit() returned true all
  * of it is durable (and on the synchronous standbys, if there are). After false the connection is
  * made afresh, and with
  *   STORE_UNAVAILABLE, STORE_CONFLICT   none of it was written;

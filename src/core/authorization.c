@@ -115,12 +115,15 @@ static bool check_definition(const char *json, struct error *err)
 }
 
 bool service_create_authorization(struct service *service,
-                                  const struct authorization_request *request, int64_t now_s,
+                                  const struct authorization_request *request,
                                   struct authorization *created_out, struct error *err)
 {
+    int64_t now_s = 0;
+
     if (!check_token_text("state", request->state, err)
         || !check_token_text("nonce", request->nonce, err)
-        || !check_definition(request->presentation_definition, err)) {
+        || !check_definition(request->presentation_definition, err)
+        || !store_read_clock(service->store, &now_s, err)) {
         return false;
     }
     struct creation *creation = xcalloc(1, sizeof(*creation));

@@ -265,7 +265,7 @@ static bool keep_head(struct checkpointer *self, const struct checkpoint *checkp
 
 static void note_signed(struct checkpointer *self, const struct ledger_head *head)
 {
-    atomic_store(&self->signed_s, wall_s());
+    atomic_store(&self->signed_s, store_now_s(self->options.store));
     ledger_note_checkpoint(self->options.ledger, head->epoch, head->size);
 }
 
@@ -327,9 +327,11 @@ static bool has_news(const struct checkpointer *self, const struct ledger_head *
     return !head->is_rolled_back && head->size > 0 && !is_at(&self->covered, head);
 }
 
+/* Without the time there is no checkpoint, and nothing new for one either. */
 static bool is_due(const struct checkpointer *self, const struct ledger_head *head, int64_t now_ns)
 {
     return has_news(self, head) && now_ns >= self->retry_ns
+        && store_clock(self->options.store).is_trusted
         && (now_ns >= self->next_ns || head->epoch != self->covered.epoch
             || head->size - self->covered.size >= self->entries);
 }
@@ -507,7 +509,7 @@ void checkpointer_print_metrics(struct checkpointer *self, struct text *text)
                 "How many of them the newest signed checkpoint covers.", status.checkpointed);
     print_gauge(text, "issuerd_ledger_checkpoint_age_seconds",
                 "Age of the newest signed checkpoint; -1: none.",
-                signed_s == 0 ? -1 : wall_s() - signed_s);
+                signed_s == 0 ? -1 : store_now_s(self->options.store) - signed_s);
     print_gauge(text, "issuerd_ledger_stopped", "1 while no token is issued for the ledger's sake.",
                 !status.permits);
 }

@@ -7,6 +7,7 @@
 #include "base/crash_point.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "core/clock_watch.h"
 
 enum {
     IDLE_MS = 1000,
@@ -41,6 +42,8 @@ struct committer {
     struct job **batch_end;
     int64_t purge_due_ns;
     bool is_in_doubt; /* a transaction's end is not known, and the store has committed none since */
+
+    struct clock_watch clock;
 };
 
 /* ---- jobs ---- */
@@ -310,9 +313,9 @@ static bool commit_batch(struct committer *self, struct error *err)
 /* Core's own codes end here. */
 static enum error_code outward(enum error_code code)
 {
-    return code == ERROR_STORE_ROLLED_BACK ? ERROR_LEDGER_STOPPED
-         : code == ERROR_STORE_IN_DOUBT    ? ERROR_STORE_IN_DOUBT
-                                           : ERROR_STORE_UNAVAILABLE;
+    return code == ERROR_STORE_ROLLED_BACK                               ? ERROR_LEDGER_STOPPED
+         : code == ERROR_STORE_IN_DOUBT || code == ERROR_CLOCK_UNTRUSTED ? code
+                                                                         : ERROR_STORE_UNAVAILABLE;
 }
 
 static void note_commit(struct committer *self)
@@ -323,10 +326,14 @@ static void note_commit(struct committer *self)
     pthread_mutex_unlock(&self->lock);
 }
 
-/* A store that was rolled back answers, and what it answers is the ledger's trouble. */
+/* A store that was rolled back answers, and what it answers is the ledger's trouble; a clock that is not
+ * trusted is told of by its watch. */
 static void note_failure(struct committer *self, const struct error *err)
 {
-    if (err->code == ERROR_STORE_ROLLED_BACK) {
+    if (err->code != ERROR_CLOCK_UNTRUSTED) {
+        log_error(LOG_LEVEL_ERROR, "store.failed", err, "%s", "");
+    }
+    if (err->code == ERROR_STORE_ROLLED_BACK || err->code == ERROR_CLOCK_UNTRUSTED) {
         return;
     }
     pthread_mutex_lock(&self->lock);
@@ -338,13 +345,21 @@ static void note_failure(struct committer *self, const struct error *err)
     pthread_mutex_unlock(&self->lock);
 }
 
+/* Without the time nothing is purged. That it is tried again is how the database's clock is read. */
+static void postpone_purge(struct committer *self, enum error_code code)
+{
+    if (code == ERROR_CLOCK_UNTRUSTED) {
+        self->purge_due_ns = monotonic_ns() + IDLE_MS * (int64_t)NS_PER_MS;
+    }
+}
+
 static void run_batch(struct committer *self)
 {
     struct error err = { .code = ERROR_NONE };
 
     if (!end_doubt(self, &err) || !commit_batch(self, &err)) {
-        log_error(LOG_LEVEL_ERROR, "store.failed", &err, "%s", "");
         note_failure(self, &err);
+        postpone_purge(self, err.code);
         err.code = outward(err.code);
         for (struct job *job = self->batch; job != NULL; job = job->next) {
             job->err = err;
@@ -386,6 +401,7 @@ static void *committer_run(void *argument)
 
     while (!atomic_load_explicit(&self->stopping, memory_order_relaxed)) {
         atomic_store_explicit(&self->turn_ns, monotonic_ns(), memory_order_relaxed);
+        clock_watch_look(&self->clock);
         if (signers_collect(self->signers, idle_ms(self), on_signature, self) > 0) {
             gather(self);
         }
@@ -409,6 +425,7 @@ bool committer_start(const struct committer_options *options, struct committer *
     self->signers = options->signers;
     self->metrics = options->metrics;
     self->batch_end = &self->batch;
+    self->clock.store = options->store;
     atomic_init(&self->turn_ns, monotonic_ns());
     pthread_mutex_init(&self->lock, NULL);
     if (pthread_create(&self->thread, NULL, committer_run, self) != 0) {
@@ -472,4 +489,9 @@ bool committer_write(struct committer *self, struct job *job, struct error *err)
 int64_t committer_turn_ns(const struct committer *self)
 {
     return atomic_load_explicit(&self->turn_ns, memory_order_relaxed);
+}
+
+int64_t committer_clock_untrusted_ns(const struct committer *self)
+{
+    return clock_watch_untrusted_ns(&self->clock);
 }

@@ -174,7 +174,7 @@ static void compose(struct exchange *self)
 }
 
 static struct exchange *exchange_new(struct service *service, const struct digest *code,
-                                     const struct stored_code *stored)
+                                     const struct stored_code *stored, int64_t now_s)
 {
     struct exchange *self = malloc(sizeof(*self)); /* not calloc: the buffer needs no zeroes */
     if (self == NULL) {
@@ -185,7 +185,7 @@ static struct exchange *exchange_new(struct service *service, const struct diges
     self->code = *code;
     self->stored = *stored;
     self->was_run = self->is_recorded = false;
-    self->issued_s = store_now_s(service->store); /* what decides is one clock for all nodes */
+    self->issued_s = now_s;
     self->expires_s = self->issued_s + service->options->token_lifetime_s;
     self->token = text_over(self->buffer, sizeof(self->buffer));
     return self;
@@ -239,6 +239,16 @@ static struct access_token access_token_of(struct exchange *self, int64_t now_s)
                                   .exchange = self };
 }
 
+/* What a clock that jumped meanwhile has left behind, the signer refuses. */
+static void blame_clock(struct service *service, struct error *err)
+{
+    int64_t unused;
+
+    if (err->code == ERROR_INTERNAL) {
+        (void)!store_read_clock(service->store, &unused, err);
+    }
+}
+
 /* Signs and commits. Tells what became of the code. */
 static enum code_fate exchange_run(struct exchange *self, int64_t deadline_ns,
                                    struct access_token *token_out, struct error *err)
@@ -255,6 +265,7 @@ static enum code_fate exchange_run(struct exchange *self, int64_t deadline_ns,
         log_event(LOG_LEVEL_DEBUG, "token.issued", "jti=%s kid=%s authorization=%s", self->jti,
                   self->key->kid, self->stored.authorization_id);
     } else if (outcome == JOB_FAILED) {
+        blame_clock(self->service, err);
         exchange_leave(&self->job);
     }
     return fate_of(outcome, err->code);
@@ -289,20 +300,22 @@ static bool deliver_late(struct service *service, const struct digest *code,
     return false;
 }
 
+/* The time comes first: no code is expired by a clock that is not trusted. */
 static bool look_up(struct service *service, const struct digest *hash, enum code_claim claim,
-                    struct stored_code *stored, struct error *err)
+                    struct stored_code *stored, int64_t *now_s_out, struct error *err)
 {
-    const int64_t now_s = store_now_s(service->store);
-
+    if (!store_read_clock(service->store, now_s_out, err)) {
+        return false;
+    }
     if (claim == CODE_NOT_HERE && !store_find_code(service->store, hash, stored, err)) {
         return false;
     }
     if (stored->spent) {
         return fail(err, ERROR_CODE_SPENT, "the code was redeemed before");
     }
-    if (stored->expires_s <= now_s) {
+    if (stored->expires_s <= *now_s_out) {
         return fail(err, ERROR_CODE_EXPIRED, "the code expired %lld s ago",
-                    (long long)(now_s - stored->expires_s));
+                    (long long)(*now_s_out - stored->expires_s));
     }
     return true;
 }
@@ -313,6 +326,7 @@ static bool redeem(struct service *service, const struct digest *hash, int64_t d
     struct stored_code stored;
     struct error unrecorded = { .code = ERROR_NONE };
     enum code_fate fate = CODE_STILL_GOOD;
+    int64_t now_s = 0;
 
     *err = (struct error){ .code = ERROR_NONE };
     if (!ledger_permits(service->ledger, err)) {
@@ -323,9 +337,10 @@ static bool redeem(struct service *service, const struct digest *hash, int64_t d
         return fail(err, ERROR_OVERLOADED, "another request with this code is still under way");
     }
     CRASH_POINT(CODE_CLAIMED);
-    if (look_up(service, hash, claim, &stored, err)) {
+    if (look_up(service, hash, claim, &stored, &now_s, err)) {
         CRASH_POINT(CODE_LOOKED_UP);
-        fate = exchange_run(exchange_new(service, hash, &stored), deadline_ns, token_out, err);
+        fate =
+            exchange_run(exchange_new(service, hash, &stored, now_s), deadline_ns, token_out, err);
     }
     if (err->code == ERROR_CODE_SPENT) {
         (void)deliver_late(service, hash, token_out, err);

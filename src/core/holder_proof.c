@@ -110,26 +110,26 @@ static bool grant(struct service *service, const char *id, const struct presenta
 }
 
 static bool validate(struct service *service, const struct validation_request *request,
-                     int64_t now_s, int64_t now_ns, struct authorization *validated_out,
-                     struct error *err)
+                     int64_t now_ns, struct authorization *validated_out, struct error *err)
 {
     scoped(release_definition_text) struct open_authorization found = { .tries = 0 };
     struct presentation presentation;
+    int64_t now_s = 0;
 
     if (strlen(request->id) != AUTHORIZATION_ID_LENGTH) {
         return fail(err, ERROR_NOT_FOUND, "no such authorization request");
     }
-    return store_find_authorization(service->store, request->id, &found, err)
-        && check_open(&found, request, store_now_s(service->store), err)
+    return store_read_clock(service->store, &now_s, err)
+        && store_find_authorization(service->store, request->id, &found, err)
+        && check_open(&found, request, now_s, err)
         && verify(service, request, &found, now_s, now_ns, &presentation, err)
         && grant(service, request->id, &presentation, validated_out, err);
 }
 
 bool service_validate(struct service *service, const struct validation_request *request,
-                      int64_t now_s, int64_t now_ns, struct authorization *validated_out,
-                      struct error *err)
+                      int64_t now_ns, struct authorization *validated_out, struct error *err)
 {
-    const bool validated = validate(service, request, now_s, now_ns, validated_out, err);
+    const bool validated = validate(service, request, now_ns, validated_out, err);
 
     metrics_count_validation(&service->metrics, validated ? ERROR_NONE : err->code);
     if (validated) {

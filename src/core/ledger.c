@@ -57,7 +57,7 @@ static const char *const kind_names[LEDGER_KINDS] = {
     [LEDGER_APPROVED] = "approved", [LEDGER_CANCELLED] = "cancelled",
     [LEDGER_STARTED] = "started",   [LEDGER_START_REFUSED] = "start_refused",
     [LEDGER_STOPPED] = "stopped",   [LEDGER_RESTORED] = "restored",
-    [LEDGER_PRUNED] = "pruned",
+    [LEDGER_PRUNED] = "pruned",     [LEDGER_CLOCK] = "clock",
 };
 
 const char *ledger_kind_name(enum ledger_kind kind)
@@ -104,6 +104,19 @@ static void print_entry(struct text *text, const struct ledger_entry *entry)
     add_text(text, "reason", entry->reason);
     add_text(text, "detail", entry->detail);
     text_add(text, "}");
+}
+
+/* Every entry begins so: print_entry(). */
+static bool read_time(const char *entry, int64_t *time_s_out)
+{
+    static const char beginning[] = "{\"time\":";
+    char *end = NULL;
+
+    if (strncmp(entry, beginning, strlen(beginning)) != 0) {
+        return false;
+    }
+    *time_s_out = strtoll(entry + strlen(beginning), &end, 10);
+    return *end == ',';
 }
 
 /* What people wrote may be anything. */
@@ -290,15 +303,35 @@ static bool is_older_than(const struct ledger_tree *tree, const struct head *hea
                 || (tree->edge.size == head->size && !has_root(&tree->edge, head->root))));
 }
 
-static bool read_checkpointed(struct store *store, int64_t tree, int64_t *size_out,
-                              struct error *err)
+static bool read_last_checkpoint(struct store *store, int64_t tree,
+                                 struct stored_checkpoint *last_out, struct error *err)
 {
-    struct stored_checkpoint last = { .size = 0 };
+    *last_out = (struct stored_checkpoint){ .size = 0 };
+    return store_last_checkpoint(store, tree, last_out, err) || err->code == ERROR_NOT_FOUND;
+}
 
-    if (!store_last_checkpoint(store, tree, &last, err) && err->code != ERROR_NOT_FOUND) {
+static bool take_time(void *context, const struct ledger_row *row, struct error *err)
+{
+    (void)err, (void)read_time(row->entry, context); /* what is not whole, ledger verify finds */
+    return true;
+}
+
+/* No clock is right that is behind the tree's last entry, or the checkpoint behind it. The last ones, not
+ * the latest: an entry may say that an operator put the clock back. */
+static bool set_clock_floor(struct store *store, const struct ledger_tree *tree,
+                            const struct stored_checkpoint *last, struct error *err)
+{
+    int64_t floor_s = 0;
+
+    if (tree->edge.size > 0
+        && !store_read_entries(store, tree->number, tree->edge.size - 1, 1, take_time, &floor_s,
+                               err)) {
         return false;
     }
-    *size_out = last.size;
+    if (last->size == tree->edge.size && last->time_s > floor_s) {
+        floor_s = last->time_s;
+    }
+    store_set_clock_floor(store, floor_s);
     return true;
 }
 
@@ -313,15 +346,17 @@ static bool adopt_newest(struct ledger *self, struct store *store, struct error 
     const struct ledger_tree none = { .epoch = 1 };
     const struct ledger_tree *newest = newest_tree(&list, self->options->node);
     const struct ledger_tree *tree = newest != NULL ? newest : &none;
-    int64_t checkpointed = 0;
-    if (newest != NULL && !read_checkpointed(store, tree->number, &checkpointed, err)) {
+    struct stored_checkpoint last = { .size = 0 };
+    if (newest != NULL
+        && (!read_last_checkpoint(store, tree->number, &last, err)
+            || !set_clock_floor(store, tree, &last, err))) {
         return false;
     }
     pthread_mutex_lock(&self->lock);
     self->number = tree->number;
     self->epoch = tree->epoch;
     self->committed = tree->edge;
-    self->checkpointed = checkpointed;
+    self->checkpointed = last.size;
     if (is_older_than(tree, &head)) {
         note_rollback(self, tree, &head);
     }
@@ -441,19 +476,6 @@ struct pruning {
     int64_t before_s;
     int64_t end; /* index: no further */
 };
-
-/* Every entry begins so: print_entry(). */
-static bool read_time(const char *entry, int64_t *time_s_out)
-{
-    static const char beginning[] = "{\"time\":";
-    char *end = NULL;
-
-    if (strncmp(entry, beginning, strlen(beginning)) != 0) {
-        return false;
-    }
-    *time_s_out = strtoll(entry + strlen(beginning), &end, 10);
-    return *end == ',';
-}
 
 static bool take_old(void *context, const struct ledger_row *row, struct error *err)
 {

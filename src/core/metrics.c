@@ -18,6 +18,7 @@ static const char *const result_names[EXCHANGE_RESULTS] = {
     [EXCHANGE_NO_SIGNER] = "signer_down",
     [EXCHANGE_NO_STORE] = "store_down",
     [EXCHANGE_NO_LEDGER] = "ledger_stopped",
+    [EXCHANGE_NO_CLOCK] = "clock_untrusted",
     [EXCHANGE_INTERNAL] = "internal",
 };
 
@@ -25,7 +26,7 @@ static const char *const validation_names[VALIDATION_RESULTS] = {
     [VALIDATION_VALIDATED] = "validated", [VALIDATION_INVALID] = "invalid_request",
     [VALIDATION_UNKNOWN] = "unknown",     [VALIDATION_NOT_OPEN] = "not_open",
     [VALIDATION_UNPROVEN] = "not_proven", [VALIDATION_NO_RESOLVER] = "resolver_down",
-    [VALIDATION_NO_STORE] = "store_down",
+    [VALIDATION_NO_STORE] = "store_down", [VALIDATION_NO_CLOCK] = "clock_untrusted",
 };
 
 const char *exchange_result_name(enum exchange_result result)
@@ -69,6 +70,8 @@ static enum exchange_result result_of(enum error_code code)
     case ERROR_LEDGER_STOPPED:
     case ERROR_STORE_ROLLED_BACK:
         return EXCHANGE_NO_LEDGER;
+    case ERROR_CLOCK_UNTRUSTED:
+        return EXCHANGE_NO_CLOCK;
     case ERROR_INTERNAL:
     case ERROR_LINT:
         return EXCHANGE_INTERNAL;
@@ -112,6 +115,8 @@ static enum validation_result validation_of(enum error_code code)
     case ERROR_STORE_UNAVAILABLE:
     case ERROR_STORE_IN_DOUBT:
         return VALIDATION_NO_STORE;
+    case ERROR_CLOCK_UNTRUSTED:
+        return VALIDATION_NO_CLOCK;
     default:
         return VALIDATION_INVALID;
     }

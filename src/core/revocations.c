@@ -200,9 +200,10 @@ static bool look(struct revocations *self, struct error *err)
 {
     scoped(revoked_list_clear) struct revoked_list list = { .count = 0 };
     struct store *store = self->options.store;
-    const int64_t now_s = store_now_s(store);
+    int64_t now_s = 0;
 
-    if (!store_list_revoked(store, now_s, REVOKED_TOKENS_MAX + 1, &list, err)) {
+    if (!store_read_clock(store, &now_s, err)
+        || !store_list_revoked(store, now_s, REVOKED_TOKENS_MAX + 1, &list, err)) {
         return false;
     }
     if (is_current(self, &list, now_s)) {

@@ -61,11 +61,13 @@ static bool note(struct service *self, enum ledger_kind kind, struct error *err)
     return true;
 }
 
-/* In a ledger that was rolled back nothing is entered until that is accepted. */
+/* In a ledger that was rolled back nothing is entered until that is accepted, and by a clock that is behind
+ * it nothing until that is right. */
 static bool note_start(struct service *self, struct error *err)
 {
     self->has_started = note(self, LEDGER_STARTED, err);
-    return self->has_started || err->code == ERROR_LEDGER_STOPPED;
+    self->owes_start = !self->has_started && err->code == ERROR_CLOCK_UNTRUSTED;
+    return self->has_started || self->owes_start || err->code == ERROR_LEDGER_STOPPED;
 }
 
 static void note_stop(struct service *self)
@@ -266,6 +268,9 @@ static bool store_answers(struct service *self, struct error *err)
         self->heartbeat_error.code = ERROR_NONE;
         (void)!beat(self, &self->heartbeat_error);
         self->heartbeat_ns = monotonic_ns();
+        if (self->owes_start && self->heartbeat_error.code == ERROR_NONE) {
+            (void)!note_start(self, err);
+        }
     }
     *err = self->heartbeat_error;
     pthread_mutex_unlock(&self->heartbeat_lock);
@@ -274,6 +279,11 @@ static bool store_answers(struct service *self, struct error *err)
 
 bool service_is_ready(struct service *self, struct error *err)
 {
+    int64_t unused_s;
+
+    if (!store_read_clock(self->store, &unused_s, err)) {
+        return false;
+    }
     if (!has_proven_signer(self)) {
         return fail(err, ERROR_DEVICE_UNAVAILABLE,
                     "no signer with an active key has a verified self-test of the last %d s",
@@ -382,6 +392,9 @@ static void print_gauges(struct service *self, struct text *text)
     text_add(text, "\"} 1\n");
     print_one(text, "issuerd_ready", "1 while a token can be issued.",
               service_is_ready(self, &err));
+    print_one(text, "issuerd_clock_trusted",
+              "1 while the clock is trusted: else nothing is issued.",
+              store_clock(self->store).is_trusted);
     print_one(text, "issuerd_store_failing",
               "1 since a transaction failed, until one is committed.",
               committer_status(self->committer).failing_ns != 0);

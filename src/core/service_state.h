@@ -27,6 +27,7 @@ struct service {
     int64_t started_ns; /* monotonic */
     int64_t started_s;  /* the same by the store's clock */
     bool has_started;   /* and the ledger says so */
+    bool owes_start;    /* it does not yet, as there was no time for it to say; by heartbeat_lock */
     struct code_table *codes;
     struct undelivered *undelivered;
     _Atomic int64_t code_lifetime_s; /* these may change while it runs */

@@ -78,7 +78,7 @@ bool authorizations_endpoint(const struct site *site, const struct request *requ
         definition_text = cJSON_PrintUnformatted(definition);
         wanted.presentation_definition = definition_text;
     }
-    return service_create_authorization(site->service, &wanted, request->received_s, &created, err)
+    return service_create_authorization(site->service, &wanted, &created, err)
         && reply_authorization(reply, 201, &created, err);
 }
 
@@ -118,8 +118,7 @@ static bool validate(const struct site *site, const struct request *request, con
         submission_text = cJSON_PrintUnformatted(submission);
         validation.presentation_submission = submission_text;
     }
-    return service_validate(site->service, &validation, request->received_s, request->received_ns,
-                            &validated, err)
+    return service_validate(site->service, &validation, request->received_ns, &validated, err)
         && reply_authorization(reply, 200, &validated, err);
 }
 

@@ -15,7 +15,6 @@ struct request {
     char id[ID_MAX];  /* what stands for {id} in the route */
     const char *body; /* NUL after body_length bytes */
     size_t body_length;
-    int64_t received_s;  /* wall clock */
     int64_t received_ns; /* monotonic */
     struct MHD_Connection *connection;
 };

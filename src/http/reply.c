@@ -83,6 +83,8 @@ static struct appearance appearance_of(enum error_code code)
     case ERROR_LEDGER_STOPPED:
     case ERROR_STORE_ROLLED_BACK: /* a reader met it first */
         return (struct appearance){ 503, 10023, "ServiceUnavailable", unavailable, RETRY_LATER_S };
+    case ERROR_CLOCK_UNTRUSTED:
+        return (struct appearance){ 503, 10025, "ServiceUnavailable", unavailable, RETRY_LATER_S };
     case ERROR_NONE:
     case ERROR_STORE_CONFLICT:
     case ERROR_CONFIG:

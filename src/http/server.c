@@ -355,7 +355,6 @@ static enum MHD_Result finish_request(struct server *self, struct connection *st
         .path = path,
         .body = state->body,
         .body_length = state->body_length,
-        .received_s = wall_s(),
         .received_ns = state->received_ns,
         .connection = connection,
     };

@@ -25,7 +25,7 @@ enum {
 static store_open_fn postgresql_open;
 static store_check_url_fn postgresql_check_url;
 static store_close_fn postgresql_close;
-static store_now_fn postgresql_now_s;
+static store_now_fn postgresql_now_ns;
 static store_begin_fn postgresql_begin;
 static store_commit_fn postgresql_commit;
 static store_rollback_fn postgresql_rollback;
@@ -36,7 +36,7 @@ const struct store_driver postgresql_driver = {
     .check_url = postgresql_check_url,
     .open = postgresql_open,
     .close = postgresql_close,
-    .now_s = postgresql_now_s,
+    .now_ns = postgresql_now_ns,
     .begin = postgresql_begin,
     .commit = postgresql_commit,
     .rollback = postgresql_rollback,
@@ -447,8 +447,7 @@ static bool count_open(struct pg_store *self, struct error *err)
     return true;
 }
 
-static bool read_clock(struct pg_store *self, int64_t *now_s_out, int64_t deadline_ns,
-                       struct error *err)
+static bool read_clock(struct pg_store *self, int64_t deadline_ns, struct error *err)
 {
     scoped(pg_release_result) PGresult *clock = NULL;
 
@@ -456,19 +455,15 @@ static bool read_clock(struct pg_store *self, int64_t *now_s_out, int64_t deadli
                  err)) {
         return false;
     }
-    const int64_t now_us = pg_number(clock, 0, 0);
-    atomic_store(&self->clock_ahead_ns, now_us * 1000 - monotonic_ns());
-    *now_s_out = now_us / 1000000;
+    atomic_store(&self->clock_ahead_ns, pg_number(clock, 0, 0) * 1000 - boot_ns());
     return true;
 }
 
 static bool writer_open(struct pg_store *self, struct error *err)
 {
-    int64_t now_s;
-
     survey_hosts(self);
     return open_schema(self, err) && ensure_connected(self, &self->writer, from_now(OPEN_MS), err)
-        && read_clock(self, &now_s, pg_answer_deadline(), err) && count_open(self, err);
+        && read_clock(self, pg_answer_deadline(), err) && count_open(self, err);
 }
 
 static bool postgresql_check_url(const char *url, struct error *err)
@@ -521,28 +516,27 @@ static void postgresql_close(struct store *store)
 /* ---- transactions ---- */
 
 /* The database's: as measured last, and run on by the clock that nobody sets. */
-static int64_t postgresql_now_s(struct store *store)
+static int64_t postgresql_now_ns(struct store *store)
 {
     struct pg_store *self = (struct pg_store *)store;
-    return (monotonic_ns() + atomic_load(&self->clock_ahead_ns)) / NS_PER_S;
+    return boot_ns() + atomic_load(&self->clock_ahead_ns);
 }
 
-static bool begin_once(struct pg_store *self, int64_t *now_s_out, int64_t deadline_ns,
-                       struct error *err)
+static bool begin_once(struct pg_store *self, int64_t deadline_ns, struct error *err)
 {
     if (!ensure_connected(self, &self->writer, deadline_ns, err)) {
         return false;
     }
     self->writer.redeemed_count = self->writer.redeemed_taken = 0;
     if (pg_send(&self->writer, BEGIN, NULL, err)
-        && read_clock(self, now_s_out, earlier(deadline_ns, pg_answer_deadline()), err)) {
+        && read_clock(self, earlier(deadline_ns, pg_answer_deadline()), err)) {
         return true;
     }
     drop(self, &self->writer);
     return false;
 }
 
-static bool postgresql_begin(struct store *store, int64_t *now_s_out, struct error *err)
+static bool postgresql_begin(struct store *store, struct error *err)
 {
     struct pg_store *self = (struct pg_store *)store;
     const int64_t deadline_ns = from_now(BEGIN_MS);
@@ -554,8 +548,7 @@ static bool postgresql_begin(struct store *store, int64_t *now_s_out, struct err
     self->kept_count = 0;
     self->open_before = self->open_requests;
     /* A server that was restarted has closed what was open. */
-    return begin_once(self, now_s_out, deadline_ns, err)
-        || (was_open && begin_once(self, now_s_out, deadline_ns, err));
+    return begin_once(self, deadline_ns, err) || (was_open && begin_once(self, deadline_ns, err));
 }
 
 static void postgresql_rollback(struct store *store)

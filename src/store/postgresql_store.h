@@ -161,7 +161,7 @@ struct pg_store {
     _Atomic unsigned next_reader;
     _Atomic size_t next_host;       /* to try first */
     _Atomic int64_t retry_ns;       /* no host is tried before: none was to be had */
-    _Atomic int64_t clock_ahead_ns; /* of the server's clock, to the monotonic one */
+    _Atomic int64_t clock_ahead_ns; /* of the server's clock, to the boot clock */
 
     /* The writer's alone. */
     int64_t open_requests;

@@ -116,7 +116,6 @@ static const char *const migrations[] = {
 static store_check_url_fn sqlite_check_url;
 static store_open_fn sqlite_open;
 static store_close_fn sqlite_close;
-static store_now_fn sqlite_now_s;
 static store_begin_fn sqlite_begin;
 static store_commit_fn sqlite_commit;
 static store_rollback_fn sqlite_rollback;
@@ -127,7 +126,7 @@ const struct store_driver sqlite_driver = {
     .check_url = sqlite_check_url,
     .open = sqlite_open,
     .close = sqlite_close,
-    .now_s = sqlite_now_s,
+    .now_ns = NULL, /* its nodes are processes of one machine */
     .begin = sqlite_begin,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
@@ -515,17 +514,10 @@ static bool run_plain(struct connection *connection, enum statement which, const
     return run(connection, statement, what, err);
 }
 
-static int64_t sqlite_now_s(struct store *store)
-{
-    (void)store; /* its nodes are processes of one machine */
-    return wall_s();
-}
-
-static bool sqlite_begin(struct store *store, int64_t *now_s_out, struct error *err)
+static bool sqlite_begin(struct store *store, struct error *err)
 {
     struct sqlite_store *self = (struct sqlite_store *)store;
 
-    *now_s_out = wall_s();
     if (self->options.read_only) {
         return fail(err, ERROR_INTERNAL, "the store was opened to be read");
     }

@@ -62,6 +62,7 @@ bool store_open(const char *url, const struct store_options *options, struct sto
         return false;
     }
     store_set_limits(*store_out, options->max_open_requests, options->retention_s);
+    store_confirm_clock(*store_out);
     return true;
 }
 
@@ -78,14 +79,16 @@ void store_close(struct store *store)
     }
 }
 
-int64_t store_now_s(struct store *store)
-{
-    return store->driver->now_s(store);
-}
-
 bool store_begin(struct store *store, int64_t *now_s_out, struct error *err)
 {
-    return store->driver->begin(store, now_s_out, err);
+    if (!store->driver->begin(store, err)) {
+        return false;
+    }
+    if (!store_read_clock(store, now_s_out, err)) {
+        store_rollback(store);
+        return false;
+    }
+    return true;
 }
 
 bool store_commit(struct store *store, struct error *err)

@@ -2,6 +2,7 @@
  * URL's scheme. */
 #pragma once
 
+#include "base/clock_guard.h"
 #include "store/store.h"
 
 typedef MUST_CHECK bool store_check_url_fn(const char *url, struct error *err);
@@ -9,7 +10,7 @@ typedef MUST_CHECK bool store_open_fn(const char *url, const struct store_option
                                       struct store **store_out, struct error *err);
 typedef void store_close_fn(struct store *store);
 typedef int64_t store_now_fn(struct store *store);
-typedef MUST_CHECK bool store_begin_fn(struct store *store, int64_t *now_s_out, struct error *err);
+typedef MUST_CHECK bool store_begin_fn(struct store *store, struct error *err);
 typedef MUST_CHECK bool store_commit_fn(struct store *store, struct error *err);
 typedef void store_rollback_fn(struct store *store);
 typedef MUST_CHECK bool store_create_authorization_fn(struct store *store,
@@ -92,7 +93,7 @@ struct store_driver {
     store_check_url_fn *check_url;
     store_open_fn *open;
     store_close_fn *close;
-    store_now_fn *now_s;
+    store_now_fn *now_ns; /* as read at the last begin, run on; NULL: the machine's clock decides */
     store_begin_fn *begin;
     store_commit_fn *commit;
     store_rollback_fn *rollback;
@@ -129,9 +130,12 @@ struct store_driver {
     store_purge_fn *purge;
 };
 
+enum { STORE_CLOCKS_MAX = 2 }; /* the machine's, and the engine's own */
+
 /* The first member of every engine's own store struct. */
 struct store {
     const struct store_driver *driver;
+    struct clock_guard clocks[STORE_CLOCKS_MAX];
     _Atomic int64_t max_open_requests; /* as store_options has them, or store_set_limits() last */
     _Atomic int64_t retention_s;
 };
