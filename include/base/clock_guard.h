@@ -34,8 +34,18 @@ struct clock_guard {
     int64_t followed_ns;       /* the following thread's own: when it did last, by the boot clock */
 };
 
-/* What the clock says now is right: at the start, and when an operator says so. */
-void clock_guard_anchor(struct clock_guard *guard, const struct clock_reading *reading);
+struct clock_anchor {
+    int64_t anchor_ns;
+    bool is_floor;
+};
+
+/* What the clock says now is right: at the start, and when an operator says so. Returns the anchor as it
+ * was. */
+struct clock_anchor clock_guard_anchor(struct clock_guard *guard,
+                                       const struct clock_reading *reading);
+
+/* It was not, after all. */
+void clock_guard_restore(struct clock_guard *guard, const struct clock_anchor *before);
 
 /* It was `floor_ns` before: a clock that is behind that is not trusted until it has come up to it. Once;
  * from there on it is guarded as any. */

@@ -40,7 +40,12 @@ typedef MUST_CHECK bool job_is_done_fn(struct job *job, struct store *store, boo
 
 typedef void job_free_fn(struct job *job);
 
+/* Just before the transaction that the job will be in, as the first of it; and after that was lost. */
+typedef void job_turn_fn(struct job *job, struct store *store);
+
 struct job_type {
+    job_turn_fn *prepare; /* NULL: nothing, and undo as well */
+    job_turn_fn *undo;
     job_send_fn *send; /* NULL: asks for nothing */
     job_run_fn *run;
     job_take_signature_fn *take_signature; /* NULL: none was asked for */

@@ -155,6 +155,17 @@ MUST_CHECK bool service_redeem(struct service *service, const char *code, int64_
 /* Counts a request to the exchange that was refused before it reached service_redeem(). */
 void service_count_refusal(struct service *service, enum error_code code, int64_t received_ns);
 
+/* ---- the clock ---- */
+
+/* An operator says that the clock, which is off by so much from what it should say, is right; the ledger
+ * keeps that. Fails with CONFLICT (it is trusted, or off by something else by now), STORE_UNAVAILABLE,
+ * STORE_IN_DOUBT or LEDGER_STOPPED; then nothing has changed. */
+MUST_CHECK bool service_confirm_clock(struct service *service, int64_t deviation_s,
+                                      struct error *err);
+
+/* The status's "clock" alone. */
+void service_print_clock(struct service *service, struct text *text);
+
 /* ---- for everyone to see ---- */
 
 /* The JWK Set (RFC 7517 5): every key that signs, will sign, or signed a token that lives. */

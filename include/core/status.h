@@ -59,6 +59,11 @@ struct status_store {
     struct status_failure failure;
 };
 
+struct status_clock {
+    struct store_clock is;
+    int64_t since_s; /* it is not trusted; 0: it is, or was so seen last */
+};
+
 struct certificate_status {
     const char *listener; /* "public", "admin" */
     int64_t expires_s;
@@ -95,6 +100,7 @@ struct service_status {
     size_t key_count;
     struct status_ledger ledger;
     struct status_store store;
+    struct status_clock clock;
     struct edge_status edge;
 };
 
@@ -119,6 +125,9 @@ bool status_signs_tokens(const struct status_signer *signer);
 
 /* A server that is not ready has at least one error. */
 void status_judge(const struct service_status *status, struct problems *problems_out);
+
+/* Appends the clock's object alone. */
+void status_print_clock(const struct status_clock *clock, struct text *text);
 
 /* Appends the object, with what status_judge() says. */
 void status_print(const struct service_status *status, struct text *text);

@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include "base/clock_guard.h"
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/merkle.h"
@@ -86,8 +87,14 @@ void store_set_clock_floor(struct store *store, int64_t floor_s);
 /* To be called every second or so, by one thread. */
 void store_follow_clock(struct store *store);
 
-/* What the clocks say is right. */
-void store_confirm_clock(struct store *store);
+enum { STORE_CLOCKS_MAX = 2 }; /* the machine's, and the engine's own */
+struct store_anchors {
+    struct clock_anchor clocks[STORE_CLOCKS_MAX];
+};
+
+/* What the clocks say is right, as an operator says; or was not, as that could not be written. */
+struct store_anchors store_confirm_clock(struct store *store);
+void store_restore_anchors(struct store *store, const struct store_anchors *before);
 
 /* ---- transactions ---- */
 

@@ -4,18 +4,29 @@
 
 static const int64_t LIMIT_NS = CLOCK_DEVIATION_MAX_S * NS_PER_S;
 
-void clock_guard_anchor(struct clock_guard *self, const struct clock_reading *reading)
+struct clock_anchor clock_guard_anchor(struct clock_guard *self,
+                                       const struct clock_reading *reading)
 {
-    atomic_store(&self->anchor_ns, reading->now_ns - reading->boot_ns);
-    atomic_store(&self->is_floor, false);
+    return (struct clock_anchor){
+        .anchor_ns = atomic_exchange(&self->anchor_ns, reading->now_ns - reading->boot_ns),
+        .is_floor = atomic_exchange(&self->is_floor, false),
+    };
+}
+
+void clock_guard_restore(struct clock_guard *self, const struct clock_anchor *before)
+{
+    atomic_store(&self->anchor_ns, before->anchor_ns);
+    atomic_store(&self->is_floor, before->is_floor);
 }
 
 void clock_guard_set_floor(struct clock_guard *self, const struct clock_reading *reading,
                            int64_t floor_ns)
 {
+    const struct clock_anchor floor = { .anchor_ns = floor_ns - reading->boot_ns,
+                                        .is_floor = true };
+
     if (reading->now_ns < floor_ns - LIMIT_NS) {
-        atomic_store(&self->is_floor, true);
-        atomic_store(&self->anchor_ns, floor_ns - reading->boot_ns);
+        clock_guard_restore(self, &floor);
     }
 }
 
@@ -54,7 +65,7 @@ void clock_guard_follow(struct clock_guard *self, const struct clock_reading *re
         return;
     }
     if (atomic_load(&self->is_floor)) {
-        clock_guard_anchor(self, reading);
+        (void)clock_guard_anchor(self, reading);
     } else if (!is_first) {
         const int64_t step_ns = bounded(deviation_ns, elapsed_ns / (1000000 / CLOCK_FOLLOW_PPM));
         /* Unless an operator's word, which is another anchor, came in between. */

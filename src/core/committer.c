@@ -105,11 +105,23 @@ void job_fail(struct job *job, enum error_code code, const char *message)
 
 /* ---- the thread ---- */
 
+static void put_first(struct committer *self, struct job *job)
+{
+    self->batch_end = self->batch == NULL ? &job->next : self->batch_end;
+    job->next = self->batch;
+    self->batch = job;
+    job->type->prepare(job, self->store);
+}
+
 /* Adds a job to the batch, unless nobody waits for it any more. */
 static void batch_add(struct committer *self, struct job *job)
 {
     if (!move(job, JOB_PENDING, JOB_COMMITTING)) {
         complete(job);
+        return;
+    }
+    if (job->type->prepare != NULL) {
+        put_first(self, job);
         return;
     }
     job->next = NULL;
@@ -363,6 +375,9 @@ static void run_batch(struct committer *self)
         err.code = outward(err.code);
         for (struct job *job = self->batch; job != NULL; job = job->next) {
             job->err = err;
+            if (job->type->undo != NULL) {
+                job->type->undo(job, self->store);
+            }
         }
     } else {
         note_commit(self);

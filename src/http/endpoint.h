@@ -39,5 +39,6 @@ endpoint_fn openapi_endpoint;        /* GET /openapi.json */
 endpoint_fn livez_endpoint;
 endpoint_fn readyz_endpoint;
 endpoint_fn metrics_endpoint;
+endpoint_fn clock_endpoint;  /* POST /api/v1/clock/confirm */
 endpoint_fn status_endpoint; /* GET /api/v1/status */
 endpoint_fn page_endpoint;   /* GET / of the admin listener */

@@ -16,6 +16,14 @@ static bool fail_type(const struct json_member *member, const char *wanted, stru
     return fail(err, ERROR_INVALID_REQUEST, "%s must be %s%s", member->name, wanted, hint);
 }
 
+static bool is_whole(const cJSON *value)
+{
+    static const double limit = 9007199254740992;
+
+    return cJSON_IsNumber(value) && value->valuedouble >= -limit && value->valuedouble <= limit
+        && value->valuedouble == (double)(int64_t)value->valuedouble;
+}
+
 static bool assign(const struct json_member *member, cJSON *value, struct error *err)
 {
     switch (member->type) {
@@ -30,6 +38,12 @@ static bool assign(const struct json_member *member, cJSON *value, struct error 
             return fail_type(member, "an object", err);
         }
         *member->object_out = value;
+        return true;
+    case JSON_NUMBER:
+        if (!is_whole(value)) {
+            return fail_type(member, "a whole number", err);
+        }
+        *member->number_out = (int64_t)value->valuedouble;
         return true;
     }
     return false;

@@ -6,7 +6,7 @@
 
 #include <cjson/cJSON.h>
 
-enum json_type { JSON_TEXT, JSON_OBJECT };
+enum json_type { JSON_TEXT, JSON_OBJECT, JSON_NUMBER };
 
 struct json_member {
     const char *name;
@@ -15,6 +15,7 @@ struct json_member {
     const char *hint;      /* added where the type is wrong; NULL: none */
     const char **text_out; /* JSON_TEXT: borrowed from the object; NULL if absent */
     cJSON **object_out;    /* JSON_OBJECT: likewise */
+    int64_t *number_out;   /* JSON_NUMBER: whole, up to 2^53 either way */
 };
 
 /* Fails with INVALID_REQUEST, naming the member. The caller owns *object_out. */

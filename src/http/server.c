@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/crash_point.h"
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "http/client_address.h"
@@ -326,6 +327,19 @@ static bool check_rate(struct server *self, const struct connection *state,
     return fail(err, ERROR_RATE_LIMITED, "too many requests from this address");
 }
 
+static bool check_secret(const struct site *site, const struct request *request, struct error *err)
+{
+    const char *secret = request_header(request, "x-client-secret");
+
+    if (secret == NULL) {
+        return fail(err, ERROR_UNAUTHORIZED, "the header x-client-secret is missing");
+    }
+    const struct digest given = sha256(secret, strlen(secret));
+    const struct site_settings settings = site_settings(site);
+    return digest_equal(&given, &settings.client_secret)
+        || fail(err, ERROR_UNAUTHORIZED, "the client secret is wrong");
+}
+
 static bool run_endpoint(struct server *self, struct connection *state, struct request *request,
                          struct reply *reply, const char **allow_out, struct error *err)
 {
@@ -340,6 +354,7 @@ static bool run_endpoint(struct server *self, struct connection *state, struct r
     }
     (void)route_matches(state->route, request->path, request->id);
     return check_rate(self, state, request, err)
+        && (!state->route->needs_secret || check_secret(self->site, request, err))
         && state->route->endpoint(self->site, request, reply, err);
 }
 

@@ -62,7 +62,7 @@ bool store_open(const char *url, const struct store_options *options, struct sto
         return false;
     }
     store_set_limits(*store_out, options->max_open_requests, options->retention_s);
-    store_confirm_clock(*store_out);
+    (void)store_confirm_clock(*store_out);
     return true;
 }
 

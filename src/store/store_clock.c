@@ -20,6 +20,11 @@ static struct clock_reading read_clock(struct store *store, size_t which)
                                    .boot_ns = boot_ns() };
 }
 
+static int64_t rounded_s(int64_t ns)
+{
+    return (ns + (ns < 0 ? -NS_PER_S : NS_PER_S) / 2) / NS_PER_S;
+}
+
 static struct store_clock describe(struct store *store, size_t which)
 {
     const struct clock_guard *guard = &store->clocks[which];
@@ -30,7 +35,7 @@ static struct store_clock describe(struct store *store, size_t which)
         .is_trusted = clock_guard_trusts(guard, &reading),
         .is_behind_ledger = guard->is_floor,
         .time_s = reading.now_ns / NS_PER_S,
-        .deviation_s = clock_guard_deviation_ns(guard, &reading) / NS_PER_S,
+        .deviation_s = rounded_s(clock_guard_deviation_ns(guard, &reading)),
     };
 }
 
@@ -95,10 +100,20 @@ void store_follow_clock(struct store *store)
     }
 }
 
-void store_confirm_clock(struct store *store)
+struct store_anchors store_confirm_clock(struct store *store)
 {
+    struct store_anchors before = { .clocks = { { .anchor_ns = 0 } } };
+
     for (size_t i = 0; i < count_of(store); i++) {
         const struct clock_reading reading = read_clock(store, i);
-        clock_guard_anchor(&store->clocks[i], &reading);
+        before.clocks[i] = clock_guard_anchor(&store->clocks[i], &reading);
+    }
+    return before;
+}
+
+void store_restore_anchors(struct store *store, const struct store_anchors *before)
+{
+    for (size_t i = 0; i < count_of(store); i++) {
+        clock_guard_restore(&store->clocks[i], &before->clocks[i]);
     }
 }

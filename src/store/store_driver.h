@@ -2,7 +2,6 @@
  * URL's scheme. */
 #pragma once
 
-#include "base/clock_guard.h"
 #include "store/store.h"
 
 typedef MUST_CHECK bool store_check_url_fn(const char *url, struct error *err);
@@ -129,8 +128,6 @@ struct store_driver {
     store_heartbeat_fn *heartbeat;
     store_purge_fn *purge;
 };
-
-enum { STORE_CLOCKS_MAX = 2 }; /* the machine's, and the engine's own */
 
 /* The first member of every engine's own store struct. */
 struct store {

@@ -16,7 +16,7 @@
 #include "store/store_driver.h"
 #include "support/run.h"
 
-enum { TRIES = 4, WAIT_S = 10 };
+enum { TRIES = 4, WAIT_S = 10, HOUR_S = 3600 };
 
 /* How a commit ends; each is a letter of the plan. */
 enum { DONE = 'd', CONFLICT = 'c', DURABLE = 'u', LOST = 'l', FAILED = 'f' };
@@ -48,6 +48,8 @@ static struct {
     const char *_Atomic plan; /* of the commits to come; behind its end all are done */
     _Atomic bool is_down;     /* and until then none is */
     _Atomic int heartbeats;
+    _Atomic int64_t off_s; /* of the engine's clock */
+    struct store_anchors before;
     struct entering entering[3];
     struct error err;
 } fixture;
@@ -88,6 +90,12 @@ static bool beat_and_count(struct store *store, int64_t now_s, struct error *err
     return fixture.real->heartbeat(store, now_s, err);
 }
 
+static int64_t clock_as_set(struct store *store)
+{
+    (void)store;
+    return wall_ns() + atomic_load(&fixture.off_s) * NS_PER_S;
+}
+
 /* ---- fixture ---- */
 
 static void on_failed(void *context, void *tag, enum error_code code)
@@ -106,7 +114,9 @@ static bool open_store(void)
     fixture.driver = *fixture.real;
     fixture.driver.commit = commit_as_planned;
     fixture.driver.heartbeat = beat_and_count;
+    fixture.driver.now_ns = clock_as_set;
     fixture.store->driver = &fixture.driver;
+    (void)store_confirm_clock(fixture.store);
     return true;
 }
 
@@ -222,6 +232,24 @@ static const struct job_type can_tell = {
 static const struct job_type cannot_tell = { .send = entering_send,
                                              .run = entering_run,
                                              .free = entering_free };
+
+static void confirming_prepare(struct job *job, struct store *store)
+{
+    (void)job;
+    fixture.before = store_confirm_clock(store);
+}
+
+static void confirming_undo(struct job *job, struct store *store)
+{
+    (void)job;
+    store_restore_anchors(store, &fixture.before);
+}
+
+static const struct job_type confirms = { .prepare = confirming_prepare,
+                                          .undo = confirming_undo,
+                                          .send = entering_send,
+                                          .run = entering_run,
+                                          .free = entering_free };
 
 static struct entering *make(size_t which, const struct job_type *type, const char *jti)
 {
@@ -461,6 +489,49 @@ static void test_a_batch_is_one_transaction(void)
     }
 }
 
+static void test_nothing_is_written_by_a_clock_that_was_set(void)
+{
+    CU_ASSERT_TRUE(writes("a"));
+    atomic_store(&fixture.off_s, -HOUR_S);
+    CU_ASSERT_FALSE(writes("b"));
+    CU_ASSERT_TRUE(fails_with(ERROR_CLOCK_UNTRUSTED));
+    CU_ASSERT_EQUAL(fixture.entering[0].runs, 0);
+    CU_ASSERT_EQUAL(committer_status(fixture.committer).failing_ns, 0); /* not the store's fault */
+    CU_ASSERT_TRUE(store_now_s(fixture.store) >= wall_s() - 1);
+    atomic_store(&fixture.off_s, 0);
+    CU_ASSERT_TRUE(writes("c"));
+    CU_ASSERT_TRUE(has_grown_to(2));
+}
+
+static void test_a_clock_is_confirmed_with_the_first_entry_by_it(void)
+{
+    atomic_store(&fixture.off_s, HOUR_S);
+    CU_ASSERT_TRUE(write_job(make(0, &confirms, "a")));
+    CU_ASSERT_TRUE(writes("b"));
+    CU_ASSERT_TRUE(has_grown_to(2));
+}
+
+static void test_a_clock_is_not_confirmed_if_that_is_lost(void)
+{
+    fixture.plan = "f";
+    atomic_store(&fixture.off_s, HOUR_S);
+    CU_ASSERT_FALSE(write_job(make(0, &confirms, "a")));
+    CU_ASSERT_TRUE(fails_with(ERROR_STORE_UNAVAILABLE));
+    CU_ASSERT_FALSE(writes("b"));
+    CU_ASSERT_TRUE(fails_with(ERROR_CLOCK_UNTRUSTED));
+    CU_ASSERT_TRUE(has_grown_to(0));
+}
+
+static void test_who_confirms_the_clock_is_the_first_of_the_batch(void)
+{
+    make(0, &can_tell, "first");
+    make(1, &can_tell, "refused")->fails_with = ERROR_INVALID_REQUEST;
+    make(2, &confirms, "confirms")->fails_with = ERROR_STORE_UNAVAILABLE;
+    write_two_at_once();
+    CU_ASSERT_EQUAL(fixture.entering[1].runs, 0);
+    CU_ASSERT_EQUAL(fixture.entering[2].runs, 1);
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -486,6 +557,14 @@ int main(void)
         { "a refusal leaves the others of its batch in place, in doubt, too",
           test_a_refusal_leaves_the_others_of_its_batch_in_place_in_doubt_too },
         { "a batch is one transaction", test_a_batch_is_one_transaction },
+        { "nothing is written by a clock that was set",
+          test_nothing_is_written_by_a_clock_that_was_set },
+        { "a clock is confirmed with the first entry by it",
+          test_a_clock_is_confirmed_with_the_first_entry_by_it },
+        { "a clock is not confirmed if that is lost",
+          test_a_clock_is_not_confirmed_if_that_is_lost },
+        { "who confirms the clock is the first of the batch",
+          test_who_confirms_the_clock_is_the_first_of_the_batch },
         CU_TEST_INFO_NULL,
     };
     return run_suite("committer", set_up, tear_down, tests);

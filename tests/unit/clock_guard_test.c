@@ -21,17 +21,17 @@ static struct clock_reading reading(void)
                                    .boot_ns = BOOT_NS + fixture.elapsed_ns };
 }
 
-static void anchor(void)
+static struct clock_anchor anchor(void)
 {
     const struct clock_reading now = reading();
-    clock_guard_anchor(&fixture.guard, &now);
+    return clock_guard_anchor(&fixture.guard, &now);
 }
 
 static void set_up(void)
 {
     fixture.guard = (struct clock_guard){ .anchor_ns = 0 };
     fixture.elapsed_ns = fixture.offset_ns = 0;
-    anchor();
+    (void)anchor();
 }
 
 static bool is_trusted(void)
@@ -91,9 +91,18 @@ static void test_a_confirmed_clock_is_the_new_anchor(void)
 {
     fixture.offset_ns = HOUR_S * NS_PER_S;
     CU_ASSERT_FALSE(is_trusted());
-    anchor();
+    (void)anchor();
     CU_ASSERT_TRUE(is_trusted());
     CU_ASSERT_FALSE(is_trusted_when_off_by_ms(0));
+}
+
+static void test_a_confirmation_can_be_taken_back(void)
+{
+    fixture.offset_ns = HOUR_S * NS_PER_S;
+    const struct clock_anchor before = anchor();
+    clock_guard_restore(&fixture.guard, &before);
+    CU_ASSERT_FALSE(is_trusted());
+    CU_ASSERT_TRUE(is_trusted_when_off_by_ms(0));
 }
 
 static void test_a_slow_drift_is_followed_for_good(void)
@@ -156,7 +165,7 @@ static void test_a_clock_behind_its_floor_is_not_trusted_until_it_comes_up_to_it
 static void test_a_clock_behind_its_floor_can_be_confirmed(void)
 {
     set_floor_ahead_by(HOUR_S);
-    anchor();
+    (void)anchor();
     CU_ASSERT_TRUE(is_trusted());
     CU_ASSERT_FALSE(is_trusted_when_off_by_ms(HOUR_S * 1000));
 }
@@ -170,6 +179,7 @@ int main(void)
         { "the time is carried on while the clock is wrong",
           test_the_time_is_carried_on_while_the_clock_is_wrong },
         { "a confirmed clock is the new anchor", test_a_confirmed_clock_is_the_new_anchor },
+        { "a confirmation can be taken back", test_a_confirmation_can_be_taken_back },
         { "a slow drift is followed for good", test_a_slow_drift_is_followed_for_good },
         { "steps that add up fast are not followed", test_steps_that_add_up_fast_are_not_followed },
         { "a second small jump right after the first is one too many",

@@ -36,21 +36,23 @@ static void set_up(void)
     memset(&fixture, 0, sizeof(fixture));
     (void)snprintf(fixture.key.kid, sizeof(fixture.key.kid), "%s", "the-kid");
     (void)snprintf(fixture.key.description, sizeof(fixture.key.description), "%s", "token=t");
-    *status = (struct service_status){ .now_s = NOW_S,
-                                       .started_s = NOW_S - 1000,
-                                       .issuer = "https://issuer.example",
-                                       .ready = true,
-                                       .signer_count = 2,
-                                       .ledger = { .node = "node-1",
-                                                   .epoch = 1,
-                                                   .size = 100,
-                                                   .checkpointed = 90,
-                                                   .backlog_max = 1000,
-                                                   .signer = "audit",
-                                                   .checkpoint_s = NOW_S - 10 },
-                                       .store = { .engine = "sqlite", .committed_s = NOW_S },
-                                       .edge = { .public_address = "http://127.0.0.1:8080",
-                                                 .connections_max = 10 } };
+    *status = (struct service_status){
+        .now_s = NOW_S,
+        .started_s = NOW_S - 1000,
+        .issuer = "https://issuer.example",
+        .ready = true,
+        .signer_count = 2,
+        .ledger = { .node = "node-1",
+                    .epoch = 1,
+                    .size = 100,
+                    .checkpointed = 90,
+                    .backlog_max = 1000,
+                    .signer = "audit",
+                    .checkpoint_s = NOW_S - 10 },
+        .store = { .engine = "sqlite", .committed_s = NOW_S },
+        .clock = { .is = { .name = "machine", .is_trusted = true, .time_s = NOW_S } },
+        .edge = { .public_address = "http://127.0.0.1:8080", .connections_max = 10 }
+    };
     for (size_t i = 0; i < 2; i++) {
         status->signers[i] =
             (struct status_signer){ .is = { .purpose = i == 0 ? SIGNER_TOKENS : SIGNER_CHECKPOINTS,
@@ -297,6 +299,24 @@ static void test_a_store_that_fails_is_told_by_its_engine(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(fixture.problems.list[0].next, "PostgreSQL"));
 }
 
+static void test_a_clock_that_is_not_trusted_says_what_it_is_off_by(void)
+{
+    struct status_clock *clock = &fixture.status.clock;
+
+    fixture.status.ready = false;
+    clock->is.is_trusted = false;
+    clock->is.deviation_s = 3600;
+    clock->since_s = NOW_S - 9;
+    CU_ASSERT_TRUE(
+        is_only("clock.untrusted", true, NOW_S - 9, "machine was set: it is off by 3600 s"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fixture.problems.list[0].next, "issuerctl clock confirm"));
+    CU_ASSERT_EQUAL(fixture.problems.stopped_s, NOW_S - 9);
+    clock->is.deviation_s = -3600;
+    clock->is.is_behind_ledger = true;
+    fixture.status.signers[0].is.permitted = false; /* as at such a start */
+    CU_ASSERT_TRUE(is_only("clock.untrusted", true, NOW_S - 9, "3600 s behind the ledger"));
+}
+
 static void test_issuing_stopped_with_the_first_of_several_causes(void)
 {
     fixture.status.ready = false;
@@ -514,6 +534,8 @@ int main(void)
           test_checkpoints_that_fail_are_a_warning_first },
         { "a store that fails is told by its engine",
           test_a_store_that_fails_is_told_by_its_engine },
+        { "a clock that is not trusted says what it is off by",
+          test_a_clock_that_is_not_trusted_says_what_it_is_off_by },
         { "issuing stopped with the first of several causes",
           test_issuing_stopped_with_the_first_of_several_causes },
         { "load that is too much is a warning", test_load_that_is_too_much_is_a_warning },
