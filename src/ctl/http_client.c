@@ -7,6 +7,7 @@
 #include <curl/curl.h>
 
 #include "base/memory.h"
+#include "base/secret.h"
 #include "ctl/ctl.h"
 #include "jose/json.h"
 
@@ -23,7 +24,15 @@ struct http_client {
     char body[HTTP_ANSWER_MAX + 1];
 };
 
-DEFINE_RELEASE(release_headers, struct curl_slist, curl_slist_free_all)
+static void free_headers(struct curl_slist *headers)
+{
+    for (struct curl_slist *at = headers; at != NULL; at = at->next) {
+        explicit_bzero(at->data, strlen(at->data)); /* one may hold a secret */
+    }
+    curl_slist_free_all(headers);
+}
+
+DEFINE_RELEASE(release_headers, struct curl_slist, free_headers)
 
 /* ---- options ---- */
 
@@ -32,6 +41,7 @@ enum {
     OPTION_CA_FILE,
     OPTION_CLIENT_CERTIFICATE,
     OPTION_CLIENT_KEY,
+    OPTION_CLIENT_SECRET_FILE,
 };
 
 static bool is_url(const char *text)
@@ -68,6 +78,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_CLIENT_KEY:
         peer->key = value;
         return 0;
+    case OPTION_CLIENT_SECRET_FILE:
+        peer->secret_file = value;
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -75,8 +88,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 
 static const struct argp_option argp_options[] = {
     { "url", OPTION_URL, "URL", 0,
-      "Where the server is: https://HOST:PORT, http://127.0.0.1:8080, or unix:/PATH. status: its "
-      "admin listener (default: the configuration's)",
+      "Where the server is: https://HOST:PORT, http://127.0.0.1:8080, or unix:/PATH. status, "
+      "clock: "
+      "its admin listener (default: the configuration's)",
       0 },
     { "ca-file", OPTION_CA_FILE, "FILE", 0,
       "The CAs that may vouch for the server (default: the system's)", 0 },
@@ -84,6 +98,8 @@ static const struct argp_option argp_options[] = {
       "What an admin listener with tls_client_ca_file asks for", 0 },
     { "client-key", OPTION_CLIENT_KEY, "FILE", 0, "Its private key (default: in the same file)",
       0 },
+    { "client-secret-file", OPTION_CLIENT_SECRET_FILE, "FILE", 0,
+      "clock confirm: where the client secret is (default: the configuration's)", 0 },
     { .name = NULL },
 };
 
@@ -166,6 +182,25 @@ static void set_url(struct http_client *self, const char *path)
     }
 }
 
+/* The caller wipes and frees the list. */
+static bool add_secret(const struct http_peer *peer, struct curl_slist **headers, struct error *err)
+{
+    static const char name[] = "x-client-secret: ";
+    scoped(secret_clear) struct secret secret = { .length = 0 };
+    char line[sizeof(name) + SECRET_MAX];
+
+    if (peer->secret_file == NULL) {
+        return true;
+    }
+    if (!secret_read(peer->secret_file, &secret, err)) {
+        return error_context(err, "--client-secret-file");
+    }
+    (void)snprintf(line, sizeof(line), "%s%s", name, secret.text);
+    *headers = curl_slist_append(*headers, line);
+    explicit_bzero(line, sizeof(line));
+    return true;
+}
+
 bool http_client_send(struct http_client *self, const char *path, const char *json,
                       struct http_answer *answer_out, struct error *err)
 {
@@ -176,6 +211,9 @@ bool http_client_send(struct http_client *self, const char *path, const char *js
     set_certificates(self);
     set_url(self, path);
     if (json != NULL) {
+        if (!add_secret(self->peer, &headers, err)) {
+            return false;
+        }
         (void)curl_easy_setopt(self->curl, CURLOPT_HTTPHEADER, headers);
         (void)curl_easy_setopt(self->curl, CURLOPT_POSTFIELDS, json);
     }

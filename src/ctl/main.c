@@ -1,5 +1,6 @@
 /* issuerctl: the operator's tool. What touches a device runs in the signer process, as ever. */
 #include "ctl/authorizations.h"
+#include "ctl/clock.h"
 #include "ctl/ctl.h"
 #include "ctl/evidence.h"
 #include "ctl/keys.h"
@@ -42,6 +43,7 @@ struct arguments {
     const char *config;
     struct ctl_options options;
     struct authorizations_options authorizations;
+    struct clock_options clock;
     struct ledger_arguments ledger;
     struct restore_options restore;
     struct status_options status;
@@ -87,6 +89,18 @@ static bool is_status(const struct arguments *arguments)
     return arguments->word_count == 1 && strcmp(arguments->words[0], "status") == 0;
 }
 
+static bool is_clock(const struct arguments *arguments)
+{
+    return (arguments->word_count == 1 && strcmp(arguments->words[0], "clock") == 0)
+        || is_command(arguments, "clock", "confirm", 2);
+}
+
+/* What the admin listener is asked. */
+static bool is_for_server(const struct arguments *arguments)
+{
+    return is_status(arguments) || is_clock(arguments);
+}
+
 static bool is_ledger(const struct arguments *arguments)
 {
     return arguments->word_count >= 2 && strcmp(arguments->words[0], "ledger") == 0;
@@ -104,7 +118,7 @@ static bool needs_configuration(const struct arguments *arguments)
     if (is_wallet(arguments)) {
         return false;
     }
-    if (is_status(arguments)) {
+    if (is_for_server(arguments)) {
         return arguments->server.url == NULL;
     }
     if (is_ledger(arguments)) {
@@ -137,6 +151,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case OPTION_YES:
         arguments->authorizations.yes = true;
+        arguments->clock.yes = true;
         arguments->restore.yes = true;
         return 0;
     case OPTION_WATCH:
@@ -145,6 +160,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_JSON:
         arguments->options.json = true;
         arguments->status.json = true;
+        arguments->clock.json = true;
         arguments->restore.json = true;
         arguments->authorizations.json = true;
         arguments->ledger.json = true;
@@ -199,13 +215,34 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
+/* The end of the description: one string may not be as long as all of it. */
+static const struct argp server_argp = {
+    .doc = "\v"
+           "status asks a running issuerd, at its admin listener, whether it is issuing, since "
+           "when not, and what comes next. It ends with 0 if a token can be issued, else with "
+           "1.\n\n"
+           "clock asks it what its clock says, and whether it is trusted: a clock that was set by "
+           "more than 5 s, or is behind the ledger, issues nothing until it is right again. It "
+           "ends as status does. clock confirm says that the time is right as it is now; the "
+           "ledger keeps that.\n\n"
+           "wallet is a wallet to try a server with: it makes a DID, opens an authorization "
+           "request, proves that the DID is its own, and trades the code for a token. It needs "
+           "no configuration, only --url. A code is never shown, a token only written to "
+           "--token-file.\n\n"
+           "Exit status: 0 done, 1 the rules or the server refuse it or the evidence, the "
+           "ledger or a proof does not hold, 64 wrong arguments, 69 the "
+           "device or the store "
+           "refused or failed or the server does not answer, 73 a file cannot be made, 78 "
+           "wrong configuration.",
+};
+
 static void parse_arguments(int argc, char **argv, struct arguments *arguments_out)
 {
     static const struct argp_option options[] = {
         { "config", 'c', "FILE", 0, "The configuration that issuerd runs with", 0 },
         { "json", OPTION_JSON, NULL, 0, "Print for a machine", 0 },
-        { "yes", OPTION_YES, NULL, 0, "authorizations cancel, ledger accept-restore: do not ask",
-          0 },
+        { "yes", OPTION_YES, NULL, 0,
+          "authorizations cancel, clock confirm, ledger accept-restore: do not ask", 0 },
         { "watch", OPTION_WATCH, NULL, 0, "status: each second anew, until Ctrl-C", 0 },
         { "reason", OPTION_REASON, "TEXT", 0,
           "ledger accept-restore, tokens revoke: why; the ledger keeps it", 0 },
@@ -228,8 +265,9 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
     static const struct argp_child children[] = {
         { &authorizations_argp, 0, "authorizations:", 1 },
         { &ledger_argp, 0, "ledger:", 2 },
-        { &http_peer_argp, 0, "status, wallet:", 3 },
+        { &http_peer_argp, 0, "status, clock, wallet:", 3 },
         { &wallet_argp, 0, "wallet:", 4 },
+        { &server_argp, 0, NULL, 0 },
         { .argp = NULL },
     };
     static const struct argp argp = {
@@ -243,7 +281,7 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
                     "ledger verify\nledger prove JTI\nledger check-proof FILE\n"
                     "ledger consistency CHECKPOINT CHECKPOINT\nledger export\n"
                     "ledger checkpoint\nledger audit-key\nledger accept-restore\n"
-                    "tokens revoke JTI\ntokens revoked\nstatus\nwallet",
+                    "tokens revoke JTI\ntokens revoked\nstatus\nclock\nclock confirm\nwallet",
         .doc =
             "issuerctl shows how a running issuerd is, shows and makes its keys, shows, approves "
             "and cancels its authorization requests, verifies and proves its ledger, revokes "
@@ -290,19 +328,7 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments_o
             "must have. Within a second every issuerd on the store lists it, signed, at "
             "/api/v1/tokens/revoked; who takes tokens looks there. tokens revoked shows what is "
             "revoked and has not expired, the last first. A JTI that begins with a hyphen is "
-            "written after --.\n\n"
-            "status asks a running issuerd, at its admin listener, whether it is issuing, since "
-            "when not, and what comes next. It ends with 0 if a token can be issued, else with "
-            "1.\n\n"
-            "wallet is a wallet to try a server with: it makes a DID, opens an authorization "
-            "request, proves that the DID is its own, and trades the code for a token. It needs "
-            "no configuration, only --url. A code is never shown, a token only written to "
-            "--token-file.\n\n"
-            "Exit status: 0 done, 1 the rules or the server refuse it or the evidence, the "
-            "ledger or a proof does not hold, 64 wrong arguments, 69 the "
-            "device or the store "
-            "refused or failed or the server does not answer, 73 a file cannot be made, 78 "
-            "wrong configuration.",
+            "written after --.",
     };
     argp_err_exit_status = EX_USAGE;
     (void)argp_parse(&argp, argc, argv, 0, NULL, arguments_out);
@@ -386,16 +412,33 @@ static int run_command(const struct service_options *service, const struct argum
     return run_tokens(service, arguments);
 }
 
-/* The admin listener of the configuration, which is at a port of its own choice only in tests. */
-static int run_configured_status(const struct config *config, const struct status_options *options)
+static int run_for_server(const struct arguments *arguments, const struct http_peer *server)
 {
-    struct status_options configured = *options;
+    struct status_options status = arguments->status;
+    struct clock_options clock = arguments->clock;
+
+    status.server = clock.server = *server;
+    return is_status(arguments)       ? status_run(&status)
+         : arguments->word_count == 1 ? clock_show(&clock)
+                                      : clock_confirm(&clock);
+}
+
+/* The admin listener of the configuration, which is at a port of its own choice only in tests. */
+static int run_for_configured_server(const struct config *config, const struct arguments *arguments)
+{
+    struct http_peer server = arguments->server;
     const char *listen = config->admin_listen;
     const bool is_socket = strncmp(listen, "unix:", strlen("unix:")) == 0;
     const char *scheme = config->admin_tls.certificate_file[0] != '\0' ? "https://" : "http://";
     const size_t length = strlen(listen);
     char url[URL_SIZE];
 
+    if (server.secret_file == NULL) {
+        server.secret_file = config->client_secret_file;
+    }
+    if (server.url != NULL) {
+        return run_for_server(arguments, &server);
+    }
     if (!is_socket && length > 2 && strcmp(listen + length - 2, ":0") == 0) {
         (void)fprintf(stderr,
                       "issuerctl: admin.listen takes any port: which one it is, issuerd says "
@@ -403,8 +446,8 @@ static int run_configured_status(const struct config *config, const struct statu
         return EX_USAGE;
     }
     (void)snprintf(url, sizeof(url), "%s%s", is_socket ? "" : scheme, listen);
-    configured.server.url = url;
-    return status_run(&configured);
+    server.url = url;
+    return run_for_server(arguments, &server);
 }
 
 int main(int argc, char **argv)
@@ -422,14 +465,13 @@ int main(int argc, char **argv)
         arguments.wallet.server = arguments.server;
         return wallet_run(&arguments.wallet);
     }
-    arguments.status.server = arguments.server;
-    if (!needs_configuration(&arguments) && is_status(&arguments)) {
-        return status_run(&arguments.status);
+    if (arguments.config == NULL && is_for_server(&arguments)) {
+        return run_for_server(&arguments, &arguments.server);
     }
     if (!needs_configuration(&arguments) && is_ledger(&arguments)) {
         return run_ledger(NULL, &arguments);
     }
-    if (!needs_configuration(&arguments)) {
+    if (!needs_configuration(&arguments) && !is_for_server(&arguments)) {
         return keys_evidence(arguments.options.evidence_dir, arguments.words[2],
                              &arguments.options);
     }
@@ -438,8 +480,8 @@ int main(int argc, char **argv)
         config_problems_clear(&problems);
         return EX_CONFIG;
     }
-    if (is_status(&arguments)) {
-        const int status = run_configured_status(config, &arguments.status);
+    if (is_for_server(&arguments)) {
+        const int status = run_for_configured_server(config, &arguments);
         config_free(config);
         return status;
     }

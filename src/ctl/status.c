@@ -15,8 +15,6 @@
 
 enum { WATCH_S = 1 };
 
-DEFINE_RELEASE(release_client, struct http_client, http_client_free)
-
 /* ---- members: what is not as it should be reads as nothing ---- */
 
 static const cJSON *member(const cJSON *object, const char *name)
@@ -325,6 +323,15 @@ static void print_store(struct screen *self)
     (void)fputs("\n", self->out);
 }
 
+static void print_clock(struct screen *self)
+{
+    const cJSON *clock = member(self->status, "clock");
+
+    (void)fprintf(self->out, "  clock    of the %s, %s: %s\n", text(clock, "name"),
+                  cJSON_IsTrue(member(clock, "trusted")) ? "trusted" : "NOT TRUSTED",
+                  instant_of(count(clock, "time")).text);
+}
+
 static void print_listener(struct screen *self)
 {
     const cJSON *edge = member(self->status, "public");
@@ -358,12 +365,13 @@ static void print_screen(FILE *out, const cJSON *status)
     print_latencies(screen);
     print_ledger(screen);
     print_store(screen);
+    print_clock(screen);
     print_listener(screen);
 }
 
 /* ---- asking ---- */
 
-static bool ask(struct http_client *client, const char *url, struct http_answer *answer_out,
+bool status_ask(struct http_client *client, const char *url, struct http_answer *answer_out,
                 cJSON **status_out, struct error *err)
 {
     if (!http_client_send(client, "/api/v1/status", NULL, answer_out, err)) {
@@ -388,7 +396,7 @@ static int show(struct http_client *client, const struct status_options *options
     struct http_answer answer;
     struct error err = { .code = ERROR_NONE };
 
-    if (!ask(client, options->server.url, &answer, &status, &err)) {
+    if (!status_ask(client, options->server.url, &answer, &status, &err)) {
         (void)fprintf(options->watch && !options->json ? out : stderr, "issuerctl: %s\n",
                       error_line(&err).text);
         return EX_UNAVAILABLE;

@@ -13,10 +13,12 @@
 #include "support/api.h"
 #include "support/health.h"
 #include "support/ledger.h"
+#include "support/program.h"
 #include "support/run.h"
 #include "support/store_query.h"
 
 enum { HOUR_S = 3600, CLOSE_S = 20, THREADS = 4, TOKENS = 20 };
+enum { DONE = 0, REFUSED = 1, USAGE = 64, RUN_S = 60 };
 
 #define IN_FLIGHT "issuerd_signer_in_flight{signer=\"main\"}"
 
@@ -213,6 +215,32 @@ static void *jump_while_it_signs(void *unused)
     return NULL;
 }
 
+/* As it is one code, perhaps for that another is at it: libfaketime cuts waits at conditions short. */
+static void *redeem_in_vain(void *refused)
+{
+    scoped(release_client) struct http_client *client =
+        http_connect(instance_public_port(fixture.instance));
+
+    *(bool *)refused = is_refusal_reply(api_redeem(client, fixture.code));
+    return NULL;
+}
+
+static bool rivals_are_refused(void)
+{
+    pthread_t threads[THREADS];
+    bool refused[THREADS] = { false };
+    bool all = true;
+
+    for (size_t i = 0; i < THREADS; i++) {
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, redeem_in_vain, &refused[i]), 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        (void)pthread_join(threads[i], NULL);
+        all = all && refused[i];
+    }
+    return all;
+}
+
 static void test_a_jump_during_the_signature_lets_no_token_out(void)
 {
     pthread_t thread;
@@ -222,7 +250,7 @@ static void test_a_jump_during_the_signature_lets_no_token_out(void)
     CU_ASSERT_TRUE_FATAL(start() && becomes_ready() && make_code());
     instance_set_faults(fixture.instance, "C_Sign delay_us=500000\n");
     CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, jump_while_it_signs, NULL), 0);
-    CU_ASSERT_TRUE(redeem_is_refused());
+    CU_ASSERT_TRUE(rivals_are_refused());
     (void)pthread_join(thread, NULL);
     CU_ASSERT_EQUAL(ledger_entries(fixture.instance), 0);
 
@@ -288,6 +316,90 @@ static void test_a_clock_behind_the_ledger_issues_nothing_until_it_is_right(void
                     2);
 }
 
+/* ---- an operator ---- */
+
+static const struct program_result *run_issuerctl(const char *first, const char *second,
+                                                  const char *third)
+{
+    char url[64];
+    const char *const argv[] = { "issuerctl", "--config", instance_conf_path(fixture.instance),
+                                 "--url",     url,        first,
+                                 second,      third,      NULL };
+
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d", instance_admin_port(fixture.instance));
+    return program_run(argv, RUN_S);
+}
+
+static int64_t confirmations(void)
+{
+    return store_number(fixture.instance,
+                        "SELECT count(*) FROM ledger WHERE entry ->> 'kind' = 'clock'", NULL, NULL);
+}
+
+/* The answer's status. */
+static int post_confirmation(const char *secret, const char *body)
+{
+    char headers[256];
+    scoped(release_client) struct http_client *client =
+        http_connect(instance_admin_port(fixture.instance));
+
+    (void)snprintf(headers, sizeof(headers),
+                   "Content-Type: application/json\r\nx-client-secret: %s\r\n", secret);
+    return http_request(client, "POST", "/api/v1/clock/confirm", headers, body)->status;
+}
+
+static void test_what_is_not_a_right_confirmation_changes_nothing(void)
+{
+    CU_ASSERT_TRUE_FATAL(start() && becomes_ready());
+    const char *secret = instance_client_secret(fixture.instance);
+    CU_ASSERT_EQUAL(post_confirmation(secret, "{\"deviation_s\":0}"), 409); /* it is trusted */
+    set_clock(HOUR_S);
+    CU_ASSERT_EQUAL(post_confirmation("wrong", "{\"deviation_s\":3600}"), 401);
+    CU_ASSERT_EQUAL(post_confirmation(secret, "{\"deviation_s\":3500}"), 409);
+    CU_ASSERT_EQUAL(post_confirmation(secret, "{\"deviation_s\":-3600}"), 409);
+    CU_ASSERT_EQUAL(post_confirmation(secret, "{\"deviation_s\":3600.5}"), 400);
+    CU_ASSERT_EQUAL(post_confirmation(secret, "{\"deviation_s\":1e300}"), 400);
+    CU_ASSERT_EQUAL(post_confirmation(secret, "{\"deviation_s\":\"3600\"}"), 400);
+    CU_ASSERT_EQUAL(post_confirmation(secret, "{}"), 400);
+    CU_ASSERT_TRUE(program_ended(run_issuerctl("clock", "confirm", NULL), USAGE, "needs --yes"));
+    CU_ASSERT_EQUAL(health_ready_status(fixture.instance), 503);
+    CU_ASSERT_EQUAL(confirmations(), 0);
+}
+
+static void test_an_operator_takes_a_clock_that_was_set_for_right(void)
+{
+    CU_ASSERT_TRUE_FATAL(start() && becomes_ready());
+    CU_ASSERT_TRUE(program_ended(run_issuerctl("clock", NULL, NULL), DONE, "it is trusted"));
+    set_clock(HOUR_S);
+    CU_ASSERT_TRUE(program_ended(run_issuerctl("clock", NULL, NULL), REFUSED,
+                                 "it was set, and is 3600 s ahead of what it should be: 2"));
+    CU_ASSERT_TRUE(program_ended(run_issuerctl("status", NULL, NULL), REFUSED,
+                                 "The clock of the machine was set: it is off by 3600 s."));
+    CU_ASSERT_TRUE(
+        program_ended(run_issuerctl("clock", "confirm", "--yes"), DONE, "it is trusted"));
+    CU_ASSERT_TRUE(becomes_ready());
+    CU_ASSERT_TRUE(make_code() && redeems_at(HOUR_S));
+    CU_ASSERT_TRUE(instance_has_logged(fixture.instance, "clock.confirmed"));
+    CU_ASSERT_EQUAL(confirmations(), 1);
+    set_clock(0); /* now this is a jump */
+    CU_ASSERT_EQUAL(health_ready_status(fixture.instance), 503);
+
+    CU_ASSERT_EQUAL(instance_stop(fixture.instance, HEAL_S), 0);
+    CU_ASSERT_TRUE_FATAL(start());
+    CU_ASSERT_TRUE(
+        program_ended(run_issuerctl("clock", "--json", NULL), REFUSED, "\"behind_ledger\":true"));
+    CU_ASSERT_TRUE(
+        program_ended(run_issuerctl("clock", "confirm", "--yes"), DONE, "it is trusted"));
+    CU_ASSERT_TRUE(becomes_ready());
+    CU_ASSERT_TRUE(make_code() && redeems_at(0));
+    CU_ASSERT_EQUAL(confirmations(), 2);
+    CU_ASSERT_TRUE(program_ended(run_issuerctl("ledger", "verify", NULL), DONE, ""));
+
+    CU_ASSERT_EQUAL(instance_stop(fixture.instance, HEAL_S), 0);
+    CU_ASSERT_TRUE_FATAL(start() && becomes_ready()); /* it stays confirmed */
+    CU_ASSERT_TRUE(make_code() && redeems_at(0));
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -302,6 +414,10 @@ int main(void)
           test_a_clock_that_jumps_under_load_costs_no_code_and_no_token },
         { "a clock behind the ledger issues nothing until it is right",
           test_a_clock_behind_the_ledger_issues_nothing_until_it_is_right },
+        { "what is not a right confirmation changes nothing",
+          test_what_is_not_a_right_confirmation_changes_nothing },
+        { "an operator takes a clock that was set for right",
+          test_an_operator_takes_a_clock_that_was_set_for_right },
         CU_TEST_INFO_NULL,
     };
     return run_suite("clock", set_up, tear_down, tests);
