@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "hsm/child.h"
 #include "hsm/supervisor.h"
 
 enum {
@@ -605,37 +606,6 @@ static bool open_pair(int fds[2])
 
 /* ---- a signer's own options ---- */
 
-static struct signer_options *options_copy(const struct signer_options *from)
-{
-    struct signer_options *copy = xcalloc(1, sizeof(*copy));
-    const char **setenv = xcalloc(from->setenv_count, sizeof(*setenv));
-
-    *copy = *from;
-    copy->name = xstrdup(from->name);
-    copy->uri = xstrdup(from->uri);
-    copy->algorithm = xstrdup(from->algorithm);
-    for (size_t i = 0; i < from->setenv_count; i++) {
-        setenv[i] = xstrdup(from->setenv[i]);
-    }
-    copy->setenv = setenv;
-    return copy;
-}
-
-static void options_free(struct signer_options *options)
-{
-    if (options == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < options->setenv_count; i++) {
-        free((char *)options->setenv[i]);
-    }
-    free((void *)options->setenv);
-    free((char *)options->name);
-    free((char *)options->uri);
-    free((char *)options->algorithm);
-    free(options);
-}
-
 static bool same_options(const struct signer_options *a, const struct signer_options *b)
 {
     bool same = strcmp(a->name, b->name) == 0 && a->purpose == b->purpose
@@ -686,7 +656,7 @@ static void place_clear(struct signer *self)
     place_close(self);
     pthread_cond_destroy(&self->first_result);
     pthread_mutex_destroy(&self->lock);
-    options_free(self->options);
+    signer_options_free(self->options);
     free(self->slots);
     free(self->free_slots);
 }
@@ -711,10 +681,10 @@ static bool place_open(struct signers *self, struct signer *place, struct error 
  * nobody's. */
 static void place_take(struct signer *self, const struct signer_options *options)
 {
-    options_free(self->options);
+    signer_options_free(self->options);
     free(self->slots);
     free(self->free_slots);
-    self->options = options_copy(options);
+    self->options = signer_options_copy(options);
     self->slots = xcalloc(options->queue + 1, sizeof(*self->slots));
     self->free_slots = xcalloc(options->queue + 1, sizeof(*self->free_slots));
     for (unsigned i = 0; i <= options->queue; i++) {

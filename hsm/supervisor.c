@@ -1,5 +1,5 @@
 /*
- * The life of one signer's child: spawn, handshake, watch, kill when stuck, start again. Crash-only:
+ * The life of one signer's child: start, handshake, watch, kill when stuck, start again. Crash-only:
  * whatever goes wrong inside, the one recovery is a fresh process.
  */
 #include "hsm/supervisor.h"
@@ -20,6 +20,8 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "hsm/child.h"
+#include "hsm/launcher.h"
 #include "hsm/pin_latch.h"
 
 enum {
@@ -36,139 +38,38 @@ enum {
     TURN_MS = 50, /* more than the latch's waiters sleep between two looks */
 };
 
-extern char **environ;
+/* ---- start and end ---- */
 
-struct child {
-    pid_t pid;
-    int control_fd;
-};
-
-/* ---- spawn ---- */
-
-/* The child's environment: ours, then the signer's own settings in front of what they replace. */
-static char **environment_new(const struct signer_options *options)
+static bool start_child(const struct signer *self, struct child *child_out, struct error *err)
 {
-    size_t inherited = 0;
-    size_t count = 0;
+    scoped(release_memory) struct wire_launch *launch = xcalloc(1, sizeof(*launch));
 
-    while (environ[inherited] != NULL) {
-        inherited++;
+    child_fill_launch(launch, WIRE_SERVE, self->all, self->options);
+    if (self->all->launcher != NULL) {
+        const struct digest identity = child_identity(launch, self->options);
+        return launcher_start_child(self->all->launcher, &identity, self->request_fds[1],
+                                    self->answer_fds[1], child_out, err);
     }
-    char **all = xcalloc(inherited + options->setenv_count + 1, sizeof(*all));
-    for (size_t i = 0; i < options->setenv_count; i++) {
-        all[count++] = (char *)options->setenv[i];
-    }
-    for (size_t i = 0; i < inherited; i++) {
-        bool replaced = false;
-        for (size_t j = 0; j < options->setenv_count; j++) {
-            const size_t name = strcspn(options->setenv[j], "=") + 1;
-            replaced = replaced || strncmp(environ[i], options->setenv[j], name) == 0;
-        }
-        if (!replaced) {
-            all[count++] = environ[i];
-        }
-    }
-    return all;
+    return child_spawn(self->all->program, launch, self->options, self->request_fds[1],
+                       self->answer_fds[1], child_out, err);
 }
 
-static bool place(int fd, int number)
+/* How it ended, as waitpid() says. */
+static int end_child(const struct signer *self, struct child *child)
 {
-    return fd < 0 || dup2(fd, number) >= 0; /* a ceremony has no request and answer sockets */
-}
-
-/* In the child, between fork and exec: async-signal-safe calls only. The session of its own keeps
- * a terminal's Ctrl-C away: issuerd finishes what is in flight first. What libraries opened without
- * close-on-exec, as libcurl 7.88 does its connections, stays outside with the rest of the network. */
-_Noreturn static void become_signer(const char *program, int control_fd, int request_fd,
-                                    int answer_fd, char **environment)
-{
-    char *const arguments[] = { (char *)"issuerd-signer", NULL };
-    sigset_t none;
-
-    sigemptyset(&none);
-    (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC); /* Linux 5.11 */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0
-        && setsid() >= 0 && place(control_fd, WIRE_CONTROL_FD) && place(request_fd, WIRE_REQUEST_FD)
-        && place(answer_fd, WIRE_ANSWER_FD)) {
-        execve(program, arguments, environment);
-    }
-    _exit(127);
-}
-
-static bool child_spawn(const struct signers_options *all, const struct signer_options *options,
-                        int request_fd, int answer_fd, struct child *child_out, struct error *err)
-{
-    scoped(release_fd) int own_end = -1;
-    scoped(release_fd) int child_end = -1;
-    scoped(release_memory) char **environment = environment_new(options);
-    int pair[2];
-
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-        return fail_errno(err, ERROR_DEVICE_UNAVAILABLE, "open a control socket");
-    }
-    own_end = pair[0];
-    child_end = fcntl(pair[1], F_DUPFD_CLOEXEC, WIRE_ANSWER_FD + 1);
-    (void)close(pair[1]);
-
-    const pid_t pid = child_end < 0 ? -1 : fork();
-    if (pid < 0) {
-        return fail_errno(err, ERROR_DEVICE_UNAVAILABLE, "start %s", all->program);
-    }
-    if (pid == 0) {
-        become_signer(all->program, child_end, request_fd, answer_fd, environment);
-    }
-    *child_out = (struct child){ .pid = pid, .control_fd = own_end };
-    own_end = -1;
-    return true;
-}
-
-static void child_end(struct child *child, int signal_number)
-{
-    if (child->pid > 0) {
-        (void)kill(child->pid, signal_number);
-        while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR) {
-        }
-    }
-    release_fd(&child->control_fd);
-    *child = (struct child){ .pid = -1, .control_fd = -1 };
+    return self->all->launcher != NULL ? launcher_end_child(self->all->launcher, child)
+                                       : child_end(child);
 }
 
 /* ---- handshake ---- */
 
-static void copy(char *out, size_t size, const char *text)
-{
-    (void)snprintf(out, size, "%s", text != NULL ? text : "");
-}
-
-static void launch_fill(struct wire_launch *launch, enum wire_mode mode,
-                        const struct signers_options *all, const struct signer_options *options)
-{
-    launch->size = sizeof(*launch);
-    launch->mode = mode;
-    launch->sessions = options->sessions;
-    launch->purpose = options->purpose;
-    launch->session_copy = options->session_copy;
-    launch->development = all->development;
-    launch->lifetime_max_s = all->lifetime_max_s;
-    launch->deadline_ms = options->deadline_ms;
-    copy(launch->name, sizeof(launch->name), options->name);
-    copy(launch->algorithm, sizeof(launch->algorithm), options->algorithm);
-    copy(launch->uri, sizeof(launch->uri), options->uri);
-    copy(launch->state_dir, sizeof(launch->state_dir), all->state_dir);
-    copy(launch->issuer, sizeof(launch->issuer), all->issuer);
-    copy(launch->audience, sizeof(launch->audience), all->audience);
-}
-
 /* True once the child answered that it is ready. Any failure leaves the child to be ended. */
-static bool handshake(const struct child *child, const struct wire_launch *launch, int stop_fd,
-                      int timeout_ms, struct wire_ready *ready, struct error *err)
+static bool await_ready(const struct child *child, int stop_fd, int timeout_ms,
+                        struct wire_ready *ready, struct error *err)
 {
     struct pollfd fds[] = { { .fd = child->control_fd, .events = POLLIN },
                             { .fd = stop_fd, .events = POLLIN } };
 
-    if (send(child->control_fd, launch, sizeof(*launch), MSG_NOSIGNAL) != sizeof(*launch)) {
-        return fail_errno(err, ERROR_DEVICE_UNAVAILABLE, "send the signer its launch settings");
-    }
     if (poll(fds, stop_fd < 0 ? 1 : 2, timeout_ms) <= 0) {
         return fail(err, ERROR_DEVICE_UNAVAILABLE, "the device did not answer within %d ms",
                     timeout_ms);
@@ -338,16 +239,13 @@ static bool live_once(struct signer *self, struct pin_latch *latch, int *timeout
                       struct error *err)
 {
     const int64_t born_ns = monotonic_ns();
-    scoped(release_memory) struct wire_launch *launch = xcalloc(1, sizeof(*launch));
     scoped(release_memory) struct wire_ready *ready = xcalloc(1, sizeof(*ready));
     struct child child = { .pid = -1, .control_fd = -1 };
 
-    launch_fill(launch, WIRE_SERVE, self->all, self->options);
-    const bool started = child_spawn(self->all, self->options, self->request_fds[1],
-                                     self->answer_fds[1], &child, err)
-                      && handshake(&child, launch, self->stop_fd, *timeout_ms, ready, err);
+    const bool started = start_child(self, &child, err)
+                      && await_ready(&child, self->stop_fd, *timeout_ms, ready, err);
     if (!started) {
-        child_end(&child, SIGKILL);
+        (void)end_child(self, &child);
     }
     pass_on(latch, err->code == ERROR_KEY_LOCKED);
     note_pin(self, &latch->tried);
@@ -359,7 +257,7 @@ static bool live_once(struct signer *self, struct pin_latch *latch, int *timeout
         *stop_out = !serve(self, &child);
     }
     go_down(self, err->code == ERROR_KEY_LOCKED ? SIGNER_LOCKED : SIGNER_DOWN);
-    child_end(&child, SIGKILL);
+    (void)end_child(self, &child);
     *stop_out = *stop_out || err->code == ERROR_SHUTTING_DOWN;
     return served;
 }
@@ -465,6 +363,11 @@ void *supervisor_run(void *argument)
 
 /* ---- ceremonies ---- */
 
+static void copy(char *out, size_t size, const char *text)
+{
+    (void)snprintf(out, size, "%s", text != NULL ? text : "");
+}
+
 static enum wire_mode ceremony_mode(enum signer_ceremony ceremony)
 {
     switch (ceremony) {
@@ -511,7 +414,7 @@ bool signer_run_ceremony(const struct signers_options *all, size_t index,
     struct child child = { .pid = -1, .control_fd = -1 };
 
     open_latch(&latch, all, options, ceremony);
-    launch_fill(launch, ceremony_mode(ceremony->ceremony), all, options);
+    child_fill_launch(launch, ceremony_mode(ceremony->ceremony), all, options);
     launch->rsa_bits = ceremony->rsa_bits;
     copy(launch->so_pin_file, sizeof(launch->so_pin_file), ceremony->so_pin_file);
     copy(launch->kid, sizeof(launch->kid), ceremony->kid);
@@ -527,12 +430,12 @@ bool signer_run_ceremony(const struct signers_options *all, size_t index,
                     "changes",
                     options->name);
     }
-    const bool good = child_spawn(all, options, -1, -1, &child, err)
-                   && handshake(&child, launch, -1, START_TIMEOUT_MS, ready, err);
+    const bool good = child_spawn(all->program, launch, options, -1, -1, &child, err)
+                   && await_ready(&child, -1, START_TIMEOUT_MS, ready, err);
     if (good) {
         await_end(&child);
     }
-    child_end(&child, SIGKILL);
+    (void)child_end(&child);
     pass_on(&latch, !good && err->code == ERROR_KEY_LOCKED);
     if (!good) {
         return error_context(err, "signer %s", options->name);

@@ -1,5 +1,5 @@
 /*
- * One signer's child process: spawn, handshake, death. And the one struct that signer.c (slots,
+ * One signer's child process: start, handshake, death. And the one struct that signer.c (slots,
  * submit, collect) and supervisor.c (the child's life) share. Nothing else includes it.
  */
 #pragma once

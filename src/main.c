@@ -18,6 +18,7 @@
 #include "base/secret.h"
 #include "config.h"
 #include "core/service.h"
+#include "hsm/launcher.h"
 #include "http/server.h"
 #include "jose/json.h"
 #include "notify.h"
@@ -103,7 +104,8 @@ static void raise_file_limit(void)
     }
 }
 
-/* Blocked before any thread starts, so that only main takes them, in sigwait(). */
+/* Blocked before any thread starts, so that only main takes them, in sigwait(). The one child is the
+ * launcher, which ends after us. */
 static sigset_t block_signals(void)
 {
     sigset_t signals;
@@ -112,6 +114,7 @@ static sigset_t block_signals(void)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGCHLD);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     return signals;
 }
@@ -183,6 +186,35 @@ struct running {
     struct server *admin_server;
 };
 
+/* In the launcher, of its own copy of what is running: as a reload would have the signers. */
+static bool read_signers(void *context, struct signers_options *options_out, struct error *err)
+{
+    struct running *running = context;
+    struct config_problems problems = { .count = 0 };
+    struct config *wanted = NULL;
+
+    if (!config_load(running->path, &wanted, &problems)) {
+        config_problems_clear(&problems);
+        return fail(err, ERROR_CONFIG, "the configuration file, as it stands now, has errors");
+    }
+    config_exchange(running->config, wanted);
+    config_free(wanted);
+    if (!service_config_fill(&running->service_config, running->config, err)) {
+        return false;
+    }
+    *options_out = running->service_config.options.signers;
+    return true;
+}
+
+/* Before the first thread, and before anything is open that a signer should not have. */
+static bool start_launcher(struct running *running, struct error *err)
+{
+    struct signers_options *signers = &running->service_config.options.signers;
+
+    return service_config_fill(&running->service_config, running->config, err)
+        && launcher_start(signers, read_signers, running, &signers->launcher, err);
+}
+
 static bool start(struct running *running, const struct activation *passed, struct error *err)
 {
     const struct config *config = running->config;
@@ -192,7 +224,6 @@ static bool start(struct running *running, const struct activation *passed, stru
     running->admin_options = server_options_from(config, SERVER_ADMIN, passed->admin_fd);
     if (!listeners_tls_open(config, wall_s(), &running->tls, err)
         || !site_settings_fill(&settings, config, err)
-        || !service_config_fill(&running->service_config, config, err)
         || !service_start(&running->service_config.options, &running->service, err)) {
         return false;
     }
@@ -285,7 +316,8 @@ static bool is_to_end(void)
     sigset_t pending;
 
     return sigpending(&pending) == 0
-        && (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+        && (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1
+            || sigismember(&pending, SIGCHLD) == 1);
 }
 
 /* A device takes its time to start. Meanwhile it serves, and tells so. */
@@ -418,6 +450,7 @@ static void stop(struct running *running)
     server_stop(running->admin_server);
     server_stop(running->public_server);
     service_stop(running->service);
+    launcher_stop(running->service_config.options.signers.launcher);
     site_state_free(running->site.state);
     listeners_tls_clear(&running->tls);
 }
@@ -443,7 +476,8 @@ static int serve(struct config *config, const char *path)
     running->config = config;
     lock_memory();
     notify_open();
-    if (!activation_take(&passed, &err) || !start(running, &passed, &err)) {
+    if (!activation_take(&passed, &err) || !start_launcher(running, &err)
+        || !start(running, &passed, &err)) {
         const struct error_line line = error_line(&err);
         notify_status("not started: %s", line.text);
         log_error(LOG_LEVEL_ERROR, "server.not_started", &err, "%s", "");
@@ -455,11 +489,15 @@ static int serve(struct config *config, const char *path)
            server_address(running->admin_server));
     (void)fflush(stdout);
     const int signal_number = serve_until_signal(running, &signals);
+    if (signal_number == SIGCHLD) {
+        log_event(LOG_LEVEL_ERROR, "launcher.died", "effect='%s'",
+                  "no signer can be started any more: issuerd ends, to be started again");
+    }
     log_event(LOG_LEVEL_NOTICE, "server.stopping", "signal=%d", signal_number);
     drain(running);
     stop(running);
     log_event(LOG_LEVEL_NOTICE, "server.stopped", "%s", "");
-    return EX_OK;
+    return signal_number == SIGCHLD ? EX_SOFTWARE : EX_OK;
 }
 
 static int check_files(const struct config *config, const char *path)

@@ -47,12 +47,13 @@ struct signer_options {
 typedef void signer_failed_fn(void *context, void *tag, enum error_code code);
 
 struct signers_options {
-    const char *program;    /* path of issuerd-signer */
-    const char *state_dir;  /* where "this PIN was refused" outlives a restart; NULL: nowhere */
-    const char *issuer;     /* what the signers' own policy accepts: iss, */
-    const char *audience;   /* aud, */
-    int64_t lifetime_max_s; /* and exp - iat */
-    bool development;       /* file: keys are allowed */
+    const char *program;       /* path of issuerd-signer */
+    struct launcher *launcher; /* who starts it; NULL: this process itself (hsm/launcher.h) */
+    const char *state_dir;     /* where "this PIN was refused" outlives a restart; NULL: nowhere */
+    const char *issuer;        /* what the signers' own policy accepts: iss, */
+    const char *audience;      /* aud, */
+    int64_t lifetime_max_s;    /* and exp - iat */
+    bool development;          /* file: keys are allowed */
     const struct signer_options *signers;
     size_t count;
     signer_failed_fn *failed;

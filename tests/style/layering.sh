@@ -19,7 +19,7 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
     function layer_of(path) {
         if (path ~ /^src\/[^\/]*$|^src\/ctl\//) return "top"
         sub(/^(src|include)\//, "", path)
-        if (path ~ /^hsm\/(signer|supervisor|wire|pin_latch|tpm_uri)[._]/ && path !~ /^hsm\/signer_main\./)
+        if (path ~ /^hsm\/(child|launcher|signer|supervisor|wire|pin_latch|tpm_uri)[._]/ && path !~ /^hsm\/signer_main\./)
             return "client"
         if (path ~ /^hsm\//) return "device"
         if (path ~ /^(base|jose|vc|store|core|http)\//) { sub(/\/.*/, "", path); return path }
@@ -29,7 +29,7 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
 
     BEGIN {
         # Which headers of ours each layer may include.
-        client = "hsm/(signer|supervisor|wire|pin_latch|tpm_uri)[.]h"
+        client = "hsm/(child|launcher|signer|supervisor|wire|pin_latch|tpm_uri)[.]h"
         may["base"]   = "^base/"
         may["jose"]   = "^(base|jose)/"
         may["vc"]     = "^(base|jose|vc)/"
@@ -80,7 +80,7 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
         ours = quoted || name ~ /^(base|jose|vc|hsm|store|core|http)\//
         if (!ours || layer == "") next
         if (name !~ may[layer]) wrong("includes " name ", which " layer " may not")
-        if (layer == "device" && name ~ /^hsm\/(signer|supervisor)[.]h$/)
+        if (layer == "device" && name ~ /^hsm\/(child|launcher|signer|supervisor)[.]h$/)
             wrong("includes " name ": the device side knows the client by wire.h alone")
     }
     END { exit bad }

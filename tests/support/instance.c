@@ -504,22 +504,31 @@ pid_t instance_pid(const struct instance *self)
     return self->pid;
 }
 
-/* True if `pid` is an issuerd-signer whose parent is `parent`: after its exec, before its end. */
-static bool is_signer_of(pid_t parent, pid_t pid)
+/* True if `pid` is of this name, after its exec and before its end; then its parent is *parent_out. */
+static bool is_running_as(pid_t pid, const char *name, pid_t *parent_out)
 {
     char path[64];
-    char name[32] = "";
+    char its_name[32] = "";
     char state = 'Z';
-    int its_parent = 0;
 
     (void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
     FILE *file = fopen(path, "re");
     const bool is_read =
-        file != NULL && fscanf(file, "%*d (%31[^)]) %c %d", name, &state, &its_parent) == 3;
+        file != NULL && fscanf(file, "%*d (%31[^)]) %c %d", its_name, &state, parent_out) == 3;
     if (file != NULL) {
         fclose(file);
     }
-    return is_read && its_parent == parent && state != 'Z' && strcmp(name, "issuerd-signer") == 0;
+    return is_read && state != 'Z' && strcmp(its_name, name) == 0;
+}
+
+/* Between the two is the launcher. */
+static bool is_signer_of(pid_t issuerd, pid_t pid)
+{
+    pid_t launcher = 0;
+    pid_t its_parent = 0;
+
+    return is_running_as(pid, "issuerd-signer", &launcher)
+        && is_running_as(launcher, "issuerd-launch", &its_parent) && its_parent == issuerd;
 }
 
 static int compare_pids(const void *a, const void *b)
