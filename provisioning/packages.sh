@@ -12,7 +12,7 @@ packages_of() {
     case $1 in
     build) echo gcc libc6-dev cmake make pkg-config libmicrohttpd-dev libgnutls28-dev libcjson-dev libssl-dev \
         libp11-dev libp11-kit-dev libinih-dev libsqlite3-dev libpq-dev \
-        liburiparser-dev libtss2-dev libcurl4-openssl-dev libpcre2-dev ;;
+        liburiparser-dev libtss2-dev libcurl4-openssl-dev libpcre2-dev libseccomp-dev ;;
     run) echo softhsm2 curl jq jose ;;
     postgresql) echo postgresql ;;
     test) echo libcunit1-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck binutils \

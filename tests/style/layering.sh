@@ -57,6 +57,7 @@ find "$@" -name '*.[ch]' -print | sort | xargs awk '
         guest["^tss2/"]             = "^hsm/tpm|" evidence
         guest["^ini[.]h|^systemd/"] = "^src/[^/]*$|^src/ctl/"
         guest["^uriparser/"]        = "^src/base/uri[.]c$"
+        guest["^seccomp[.]h"]       = "^src/base/sandbox_calls[.]c$"
         guest["^curl/"]             = "^src/vc/did_resolver[.]c$|^src/ctl/http_client[.]c$"
         guest["^pcre2"]             = "^src/vc/filter[.]c$"
         guest["^CUnit/"]            = "^$"
