@@ -20,8 +20,9 @@ bool secret_is_credential(const char *path);
  * that group and others cannot open; a credential may show a group's right to read. Fails with ERROR_CONFIG, naming the path and what to do. */
 MUST_CHECK bool secret_read(const char *path, struct secret *secret_out, struct error *err);
 
-/* The same checks without reading: for a configuration check. A credential that is not there is no
- * fault of the configuration outside its service, while that is stopped: issuerctl, --check-config. */
+/* The same checks without opening it to read: for a configuration check, in a process that is not to
+ * have it. A credential that is not there is no fault of the configuration outside its service, while
+ * that is stopped: issuerctl, --check-config. */
 MUST_CHECK bool secret_check_file(const char *path, struct error *err);
 
 /* The same for a PEM file of a private key, of at most SECRET_KEY_FILE_MAX bytes. */

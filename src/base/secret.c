@@ -10,6 +10,7 @@
 #include <openssl/crypto.h>
 
 #include "base/memory.h"
+#include "base/sandbox.h"
 
 bool secret_is_credential(const char *path)
 {
@@ -26,13 +27,15 @@ static bool is_open_to_others(const char *path, const struct stat *status)
     return (status->st_mode & (is_of_systemd ? 037 : 077)) != 0;
 }
 
-static bool open_private(const char *path, off_t size_max, int *fd_out, struct error *err)
+/* `how`: O_RDONLY, or O_PATH to look at it from outside, as one may who may not read it. */
+static bool open_private(const char *path, int how, off_t size_max, int *fd_out, struct error *err)
 {
     struct stat status;
-    scoped(release_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    scoped(release_fd) int fd = open(path, how | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-    if (fd < 0 || fstat(fd, &status) != 0) {
-        return fail_errno(err, ERROR_CONFIG, "%s cannot be opened", path);
+    if (fd < 0 || fstat(fd, &status) != 0
+        || (how == O_PATH && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)) {
+        return sandbox_fail_open(err, path);
     }
     if (!S_ISREG(status.st_mode)) {
         return fail(err, ERROR_CONFIG, "%s is not a regular file", path);
@@ -60,7 +63,7 @@ bool secret_read(const char *path, struct secret *secret_out, struct error *err)
     scoped(release_fd) int fd = -1;
     scoped(secret_clear) struct secret secret = { .length = 0 };
 
-    if (!open_private(path, SECRET_MAX + 1, &fd, err)) {
+    if (!open_private(path, O_RDONLY, SECRET_MAX + 1, &fd, err)) {
         return false;
     }
     const ssize_t got = read(fd, secret.text, sizeof(secret.text));
@@ -96,20 +99,21 @@ static bool is_shown_to_its_service_alone(const char *path)
 bool secret_check_file(const char *path, struct error *err)
 {
     scoped(release_fd) int fd = -1;
-    return is_shown_to_its_service_alone(path) || open_private(path, SECRET_MAX + 1, &fd, err);
+    return is_shown_to_its_service_alone(path)
+        || open_private(path, O_PATH, SECRET_MAX + 1, &fd, err);
 }
 
 bool secret_check_key_file(const char *path, struct error *err)
 {
     scoped(release_fd) int fd = -1;
-    return open_private(path, SECRET_KEY_FILE_MAX, &fd, err);
+    return open_private(path, O_PATH, SECRET_KEY_FILE_MAX, &fd, err);
 }
 
 bool secret_read_key_file(const char *path, struct secret_key_file *file_out, struct error *err)
 {
     scoped(release_fd) int fd = -1;
 
-    if (!open_private(path, SECRET_KEY_FILE_MAX, &fd, err)) {
+    if (!open_private(path, O_RDONLY, SECRET_KEY_FILE_MAX, &fd, err)) {
         return false;
     }
     const ssize_t got = read(fd, file_out->text, SECRET_KEY_FILE_MAX);
