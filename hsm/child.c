@@ -64,6 +64,8 @@ void child_fill_launch(struct wire_launch *launch, enum wire_mode mode,
     launch->purpose = options->purpose;
     launch->session_copy = options->session_copy;
     launch->development = all->development;
+    launch->sandbox = options->sandbox;
+    launch->sandbox_mode = options->sandbox_mode;
     launch->lifetime_max_s = all->lifetime_max_s;
     launch->deadline_ms = options->deadline_ms;
     copy(launch->name, sizeof(launch->name), options->name);

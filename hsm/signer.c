@@ -612,6 +612,7 @@ static bool same_options(const struct signer_options *a, const struct signer_opt
              && strcmp(a->uri, b->uri) == 0 && strcmp(a->algorithm, b->algorithm) == 0
              && a->sessions == b->sessions && a->queue == b->queue && a->queue_ms == b->queue_ms
              && a->deadline_ms == b->deadline_ms && a->session_copy == b->session_copy
+             && a->sandbox == b->sandbox && a->sandbox_mode == b->sandbox_mode
              && a->setenv_count == b->setenv_count;
 
     for (size_t i = 0; same && i < a->setenv_count; i++) {

@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/sandbox.h"
 #include "base/text.h"
 #include "hsm/key_provider.h"
 #include "hsm/lint.h"
@@ -301,6 +302,24 @@ static bool run_mode(const struct key_options *options, struct error *err)
         && (launch.mode == WIRE_DESTROY_KEY ? destroy(err) : prove_sessions(err));
 }
 
+/* The module is loaded, the token logged in to, the key found: what comes now is known by the
+ * device's kind. */
+static void limit_calls(void)
+{
+    const enum sandbox_mode mode = (enum sandbox_mode)launch.sandbox_mode;
+    const enum sandbox_calls calls = (enum sandbox_calls)launch.sandbox;
+    struct error err;
+
+    if (!sandbox_limit_calls(calls, mode, &err)) {
+        log_error(LOG_LEVEL_WARNING, "sandbox.missing", &err,
+                  "what='calls of signer %s' effect='%s'", launch.name, "it is done without");
+    } else {
+        log_event(mode == SANDBOX_ENFORCE ? LOG_LEVEL_DEBUG : LOG_LEVEL_NOTICE, "signer.sandbox",
+                  "signer=%s sandbox=%s mode=%s", launch.name, sandbox_calls_name(calls),
+                  sandbox_mode_name(mode));
+    }
+}
+
 static bool receive_launch(void)
 {
     return recv(WIRE_CONTROL_FD, &launch, sizeof(launch), 0) == sizeof(launch)
@@ -360,6 +379,9 @@ int main(void)
     }
     if (good) {
         err = (struct error){ .code = ERROR_NONE };
+    }
+    if (good && launch.mode == WIRE_SERVE) {
+        limit_calls();
     }
     send_ready(&err);
     if (good && launch.mode == WIRE_SERVE) {

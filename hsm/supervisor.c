@@ -143,6 +143,21 @@ static void note_end(struct signer *self, const char *how)
     note_failure(self, &err);
 }
 
+/* `status`: how its child ended. The call itself is in the kernel's log alone. */
+static void note_forbidden_call(struct signer *self, int status, struct error *err)
+{
+    static const char how[] =
+        "the sandbox ended the signer process at a call that it does not allow (SIGSYS): see the "
+        "kernel's log, or set its sandbox_mode = log";
+
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+        log_event(LOG_LEVEL_ERROR, "signer.forbidden_call", "signer=%s hint='%s'",
+                  self->options->name, how);
+        (void)!fail(err, ERROR_DEVICE_UNAVAILABLE, "%s", how);
+        note_failure(self, err);
+    }
+}
+
 /* Of a signer that is told to end: at once, or when it has finished what it has. */
 static bool may_end(struct signer *self)
 {
@@ -245,7 +260,7 @@ static bool live_once(struct signer *self, struct pin_latch *latch, int *timeout
     const bool started = start_child(self, &child, err)
                       && await_ready(&child, self->stop_fd, *timeout_ms, ready, err);
     if (!started) {
-        (void)end_child(self, &child);
+        note_forbidden_call(self, end_child(self, &child), err);
     }
     pass_on(latch, err->code == ERROR_KEY_LOCKED);
     note_pin(self, &latch->tried);
@@ -257,7 +272,7 @@ static bool live_once(struct signer *self, struct pin_latch *latch, int *timeout
         *stop_out = !serve(self, &child);
     }
     go_down(self, err->code == ERROR_KEY_LOCKED ? SIGNER_LOCKED : SIGNER_DOWN);
-    (void)end_child(self, &child);
+    note_forbidden_call(self, end_child(self, &child), err);
     *stop_out = *stop_out || err->code == ERROR_SHUTTING_DOWN;
     return served;
 }

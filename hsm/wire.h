@@ -32,6 +32,8 @@ struct wire_launch {
     uint32_t purpose; /* enum signer_purpose */
     uint32_t session_copy;
     uint32_t development;
+    uint32_t sandbox;      /* enum sandbox_calls */
+    uint32_t sandbox_mode; /* enum sandbox_mode */
     uint32_t rsa_bits;
     int64_t lifetime_max_s;
     int64_t deadline_ms;

@@ -56,6 +56,8 @@ struct config_signer {
     int64_t queue_ms;
     bool session_copy;
     struct config_list setenv; /* "NAME=value" */
+    char *sandbox;             /* "": by the uri, as the mode */
+    char *sandbox_mode;
     int line;                  /* of its [signer NAME] */
 };
 
@@ -71,6 +73,7 @@ struct config {
     char *environment;
     bool development; /* environment = development */
     int64_t jwks_max_age_s;
+    char *sandbox_mode;
 
     char *public_listen;
     struct config_address public_address;

@@ -38,6 +38,11 @@ static const struct config_setting SETTINGS[] = {
     { "issuer", "jwks_max_age_s",
       "How long clients may cache the published keys.",
       NUMBER(0, DAY_S, "seconds", "300"), AT_ONCE, FIELD(jwks_max_age_s) },
+    { "issuer", "sandbox_mode",
+      "Once it has started, issuerd opens the files that issuerd(8) lists, and starts no program. "
+      "enforce: another file cannot be opened, and another system call ends it (SIGSYS). log: such "
+      "calls are made, and the kernel's log tells of them.",
+      CHOICE("enforce log off", "enforce"), NEXT_START, FIELD(sandbox_mode) },
 
     { "public", "listen",
       "Where wallets and clients connect: HOST:PORT, [V6]:PORT or unix:/PATH. Port 0 takes any. What "
@@ -224,6 +229,17 @@ static const struct config_setting SETTINGS[] = {
       "given several times; not LD_*.",
       TEXT(PATH_LENGTH_MAX, config_check_setenv, ""), .repeats = true,
       .example = "SOFTHSM2_CONF=/etc/softhsm/softhsm2.conf", AT_ONCE, SIGNER_FIELD(setenv) },
+    { "signer", "sandbox",
+      "What the signer may do once the key is there; none starts a program. memory: sign; files: and "
+      "open files; device: and control devices; network: and use sockets, shared memory and code made "
+      "at run time. Empty: memory for file:, files for SoftHSM2, device for a TPM's device, network for "
+      "another module or TPM.",
+      CHOICE("memory files device network", ""), AT_ONCE, SIGNER_FIELD(sandbox) },
+    { "signer", "sandbox_mode",
+      "enforce: another system call ends the signer (SIGSYS), to be started again. log: such calls are "
+      "made, and the kernel's log tells of them. Empty: log for a module other than SoftHSM2's, whose "
+      "calls nobody here knows, else enforce.",
+      CHOICE("enforce log off", ""), AT_ONCE, SIGNER_FIELD(sandbox_mode) },
 };
 /* clang-format on */
 

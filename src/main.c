@@ -22,6 +22,7 @@
 #include "http/server.h"
 #include "jose/json.h"
 #include "notify.h"
+#include "sandbox_config.h"
 #include "service_config.h"
 #include "tls_config.h"
 
@@ -360,7 +361,7 @@ static bool take_over(struct running *running, struct error *err)
     scoped(tls_renewal_clear) struct tls_renewal renewal = { .credentials = { NULL } };
     struct site_settings settings;
 
-    if (!tls_renewal_read(config, wall_s(), &renewal, err)
+    if (!sandbox_config_check(config, err) || !tls_renewal_read(config, wall_s(), &renewal, err)
         || !site_settings_fill(&settings, config, err) || !service_config_fill(next, config, err)
         || !change_service(running, &next->options, err)) {
         return false;
@@ -476,8 +477,11 @@ static int serve(struct config *config, const char *path)
     running->config = config;
     lock_memory();
     notify_open();
-    if (!activation_take(&passed, &err) || !start_launcher(running, &err)
-        || !start(running, &passed, &err)) {
+    const bool launched = activation_take(&passed, &err) && start_launcher(running, &err);
+    if (launched) {
+        sandbox_config_limit_files(config, path);
+    }
+    if (!launched || !start(running, &passed, &err)) {
         const struct error_line line = error_line(&err);
         notify_status("not started: %s", line.text);
         log_error(LOG_LEVEL_ERROR, "server.not_started", &err, "%s", "");
@@ -485,6 +489,7 @@ static int serve(struct config *config, const char *path)
         return err.code == ERROR_INTERNAL || err.code == ERROR_STORE_UNAVAILABLE ? EX_SOFTWARE
                                                                                  : EX_CONFIG;
     }
+    sandbox_config_limit_calls(config);
     printf("issuerd ready: public %s admin %s\n", server_address(running->public_server),
            server_address(running->admin_server));
     (void)fflush(stdout);

@@ -4,6 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/memory.h"
+#include "base/uri.h"
+#include "hsm/tpm_uri.h"
+
 enum { PROGRAM_SIZE = sizeof(((struct service_config *)NULL)->program) };
 
 /* `path` from the directory that `program` is in. */
@@ -35,6 +39,54 @@ static bool find_signer_program(char path_out[static PROGRAM_SIZE], struct error
         || fail_errno(err, ERROR_CONFIG, "%s: install it there, or beside this program", path_out);
 }
 
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+static bool is_softhsm(const char *uri)
+{
+    char module[4096];
+    struct error none;
+
+    return uri_attribute(uri, "module-path", module, sizeof(module), &none)
+        && begins(strrchr(module, '/') + 1, "libsofthsm2");
+}
+
+/* A simulator, or a TPM elsewhere, is behind a socket. */
+static bool is_tpm_device(const char *uri)
+{
+    struct tpm_uri tpm;
+    struct error none;
+
+    return tpm_uri_parse(uri, &tpm, &none) && begins(tpm.tcti, "device");
+}
+
+static enum sandbox_calls sandbox_of(const struct config_signer *signer)
+{
+    static const enum sandbox_calls profiles[] = { SANDBOX_CALLS_MEMORY, SANDBOX_CALLS_FILES,
+                                                   SANDBOX_CALLS_DEVICE, SANDBOX_CALLS_NETWORK };
+
+    for (size_t i = 0; i < COUNT_OF(profiles); i++) {
+        if (strcmp(sandbox_calls_name(profiles[i]), signer->sandbox) == 0) {
+            return profiles[i];
+        }
+    }
+    return begins(signer->uri, "file:") ? SANDBOX_CALLS_MEMORY
+         : is_softhsm(signer->uri)      ? SANDBOX_CALLS_FILES
+         : is_tpm_device(signer->uri)   ? SANDBOX_CALLS_DEVICE
+                                        : SANDBOX_CALLS_NETWORK;
+}
+
+static enum sandbox_mode sandbox_mode_of(const struct config_signer *signer)
+{
+    const bool is_unknown = begins(signer->uri, "pkcs11:") && !is_softhsm(signer->uri);
+
+    return signer->sandbox_mode[0] != '\0' ? sandbox_mode_from_name(signer->sandbox_mode)
+         : is_unknown                      ? SANDBOX_LOG
+                                           : SANDBOX_ENFORCE;
+}
+
 static void fill_signers(struct service_config *out, const struct config *config)
 {
     for (size_t i = 0; i < config->signer_count; i++) {
@@ -52,6 +104,8 @@ static void fill_signers(struct service_config *out, const struct config *config
             .queue_ms = from->queue_ms,
             .deadline_ms = from->deadline_ms,
             .session_copy = from->session_copy,
+            .sandbox = sandbox_of(from),
+            .sandbox_mode = sandbox_mode_of(from),
         };
     }
 }

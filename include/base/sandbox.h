@@ -28,14 +28,14 @@ enum sandbox_access {
 
 struct sandbox_files;
 
-/* None yet. NULL: this kernel has no Landlock, and none of these functions does anything. */
+/* None yet. NULL: this kernel has no Landlock, as sandbox_files_enforce() will say. */
 struct sandbox_files *sandbox_files_new(void);
 
 /* `path`, and all that is below it. One that is not there is left out. */
 void sandbox_files_allow(struct sandbox_files *files, enum sandbox_access access, const char *path);
 
 /* The directory that `file` is in, and the one that it is in when symbolic links are followed: what
- * replaces it can be opened, too. Where that is / or a directory of it, the file alone. */
+ * replaces it can be opened, too. To read in / or a directory of it (/etc): the file alone. */
 void sandbox_files_allow_beside(struct sandbox_files *files, enum sandbox_access access,
                                 const char *file);
 
@@ -43,6 +43,9 @@ void sandbox_files_allow_beside(struct sandbox_files *files, enum sandbox_access
  * INTERNAL; *abi_out is the kernel's version of Landlock: below 3 a file of those that it may not open
  * can still be cut short (truncate(2)), if its mode allows. */
 MUST_CHECK bool sandbox_files_enforce(struct sandbox_files *files, int *abi_out, struct error *err);
+
+/* False if it lies outside. */
+bool sandbox_may_read(const char *path);
 
 /* For the error of an open() of `path` that just failed: that, or that it lies outside. */
 MUST_CHECK bool sandbox_fail_open(struct error *err, const char *path);

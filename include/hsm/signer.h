@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/sandbox.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -39,6 +40,8 @@ struct signer_options {
     int64_t queue_ms;    /* how long a signature waits for its turn at most, likewise */
     int64_t deadline_ms; /* a signature that takes longer gets the child killed */
     bool session_copy;
+    enum sandbox_calls sandbox;
+    enum sandbox_mode sandbox_mode;
 };
 
 /* A request whose signature will not come: DEVICE_UNAVAILABLE, OVERLOADED (its turn did not come in

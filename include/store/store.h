@@ -48,6 +48,12 @@ struct store_options {
  * from "store.url". */
 MUST_CHECK bool store_check_url(const char *url, struct error *err);
 
+/* A file that an open store may open again, to read it alone or, with others beside it, to write. */
+typedef void store_file_fn(void *context, const char *path, bool is_written);
+
+/* Those that can be said from the URL, which is good. */
+void store_list_files(const char *url, store_file_fn *take, void *context);
+
 /* "sqlite" or "postgresql", for people; NULL: no engine is behind this URL. */
 const char *store_engine_name(const char *url);
 

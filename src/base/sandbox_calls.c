@@ -93,7 +93,7 @@ static const int of_all[] = {
     SCMP_SYS(clock_gettime),
     SCMP_SYS(clock_nanosleep),
     SCMP_SYS(gettimeofday),
-    SCMP_SYS(nanosleep),
+    SCMP_SYS(nanosleep), SCMP_SYS(pause),
     SCMP_SYS(time),
     SCMP_SYS(timerfd_create),
     SCMP_SYS(timerfd_gettime),

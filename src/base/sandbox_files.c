@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/landlock.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -120,24 +119,21 @@ void sandbox_files_allow(struct sandbox_files *self, enum sandbox_access access,
     }
 }
 
-/* Of an absolute path: how much of it is its directory; 0 for /FILE and /DIRECTORY/FILE. */
-static size_t directory_length(const char *path)
+/* / and its directories hold what is everybody's. */
+static bool is_broad(const char *directory)
 {
-    const size_t length = (size_t)(strrchr(path, '/') - path);
-
-    return memrchr(path + 1, '/', length > 0 ? length - 1 : 0) != NULL ? length : 0;
+    return strchr(directory + 1, '/') == NULL;
 }
 
 static void allow_directory(struct sandbox_files *self, enum sandbox_access access,
                             const char *file)
 {
-    const size_t length = directory_length(file);
-    char directory[PATH_MAX] = "";
+    scoped(release_memory) char *directory = xstrdup(file);
+    char *slash = strrchr(directory, '/');
 
-    if (length > 0 && length < sizeof(directory)) {
-        memcpy(directory, file, length);
-    }
-    sandbox_files_allow(self, access, length > 0 ? directory : file);
+    slash[slash == directory ? 1 : 0] = '\0';
+    sandbox_files_allow(self, access,
+                        access == SANDBOX_READ && is_broad(directory) ? file : directory);
 }
 
 void sandbox_files_allow_beside(struct sandbox_files *self, enum sandbox_access access,
@@ -156,8 +152,7 @@ void sandbox_files_allow_beside(struct sandbox_files *self, enum sandbox_access 
 bool sandbox_files_enforce(struct sandbox_files *self, int *abi_out, struct error *err)
 {
     if (self == NULL) {
-        *abi_out = 0;
-        return true;
+        return fail(err, ERROR_INTERNAL, "this kernel has no Landlock");
     }
     const bool enforced = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
                        && syscall(SYS_landlock_restrict_self, self->ruleset, 0) == 0;
@@ -168,7 +163,7 @@ bool sandbox_files_enforce(struct sandbox_files *self, int *abi_out, struct erro
     return enforced || fail_errno(err, ERROR_INTERNAL, "restrict what files can be opened");
 }
 
-static bool may_read(const char *path)
+bool sandbox_may_read(const char *path)
 {
     scoped(release_memory) char *absolute = realpath(path, NULL);
     bool may = !readable.is_enforced || absolute == NULL;
@@ -183,7 +178,7 @@ static bool may_read(const char *path)
 
 bool sandbox_fail_open(struct error *err, const char *path)
 {
-    const bool is_outside = errno == EACCES && !may_read(path);
+    const bool is_outside = errno == EACCES && !sandbox_may_read(path);
 
     return is_outside ? fail(err, ERROR_CONFIG,
                              "%s lies outside of what issuerd may open since its start: put it "

@@ -16,6 +16,7 @@
 #include <gnutls/x509.h>
 
 #include "base/process.h"
+#include "base/sandbox.h"
 #include "base/secret.h"
 
 enum {
@@ -95,7 +96,7 @@ static bool read_text(const char *path, char **text_out, struct error *err)
     scoped(release_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
     if (fd < 0 || fstat(fd, &status) != 0) {
-        return fail_errno(err, ERROR_CONFIG, "%s cannot be opened", path);
+        return sandbox_fail_open(err, path);
     }
     if (!S_ISREG(status.st_mode) || status.st_size > FILE_SIZE_MAX) {
         return fail(err, ERROR_CONFIG, "%s is not a regular file of at most %d bytes", path,

@@ -8,6 +8,8 @@
  */
 #include "store/postgresql_store.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +26,7 @@ enum {
 
 static store_open_fn postgresql_open;
 static store_check_url_fn postgresql_check_url;
+static store_list_files_fn postgresql_list_files;
 static store_close_fn postgresql_close;
 static store_now_fn postgresql_now_ns;
 static store_begin_fn postgresql_begin;
@@ -34,6 +37,7 @@ static store_purge_fn postgresql_purge;
 
 const struct store_driver postgresql_driver = {
     .check_url = postgresql_check_url,
+    .list_files = postgresql_list_files,
     .open = postgresql_open,
     .close = postgresql_close,
     .now_ns = postgresql_now_ns,
@@ -470,6 +474,38 @@ static bool postgresql_check_url(const char *url, struct error *err)
 {
     scoped(pg_target_clear) struct pg_target target = { .options = NULL };
     return pg_target_parse(url, &target, err);
+}
+
+static void take_from_home(const char *name, store_file_fn *take_file, void *context)
+{
+    const char *home = getenv("HOME");
+    char path[PATH_MAX];
+
+    if (home != NULL && home[0] == '/'
+        && snprintf(path, sizeof(path), "%s/%s", home, name) < (int)sizeof(path)) {
+        take_file(context, path, false);
+    }
+}
+
+/* What libpq reads at each connection, as it is told or by its defaults. */
+static void postgresql_list_files(const char *url, store_file_fn *take_file, void *context)
+{
+    static const char *const keywords[] = { "passfile", "sslcert",   "sslkey",
+                                            "sslcrl",   "sslcrldir", "sslrootcert" };
+    scoped(pg_target_clear) struct pg_target target = { .options = NULL };
+    struct error unused;
+
+    if (!pg_target_parse(url, &target, &unused)) {
+        return;
+    }
+    for (size_t i = 0; i < COUNT_OF(keywords); i++) {
+        const char *path = pg_target_option(&target, keywords[i]);
+        if (path != NULL && path[0] == '/') {
+            take_file(context, path, false);
+        }
+    }
+    take_from_home(".pgpass", take_file, context);
+    take_from_home(".postgresql/root.crt", take_file, context);
 }
 
 DEFINE_RELEASE(release_store, struct store, store_close)

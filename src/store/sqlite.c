@@ -114,6 +114,7 @@ static const char *const migrations[] = {
 };
 
 static store_check_url_fn sqlite_check_url;
+static store_list_files_fn sqlite_list_files;
 static store_open_fn sqlite_open;
 static store_close_fn sqlite_close;
 static store_begin_fn sqlite_begin;
@@ -124,6 +125,7 @@ static store_purge_fn sqlite_purge;
 
 const struct store_driver sqlite_driver = {
     .check_url = sqlite_check_url,
+    .list_files = sqlite_list_files,
     .open = sqlite_open,
     .close = sqlite_close,
     .now_ns = NULL, /* its nodes are processes of one machine */
@@ -445,6 +447,11 @@ static bool sqlite_check_url(const char *url, struct error *err)
     strrchr(directory, '/')[1] = '\0';
     return (stat(directory, &status) == 0 && S_ISDIR(status.st_mode))
         || fail(err, ERROR_CONFIG, "is in the directory %s that is not there: make it", directory);
+}
+
+static void sqlite_list_files(const char *url, store_file_fn *take_file, void *context)
+{
+    take_file(context, url + strlen("sqlite:"), true);
 }
 
 DEFINE_RELEASE(release_store, struct store, store_close)

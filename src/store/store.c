@@ -49,6 +49,11 @@ bool store_check_url(const char *url, struct error *err)
                                  "must be sqlite:/ABSOLUTE/PATH or postgresql://HOST/DATABASE");
 }
 
+void store_list_files(const char *url, store_file_fn *take, void *context)
+{
+    find_driver(url)->list_files(url, take, context);
+}
+
 bool store_open(const char *url, const struct store_options *options, struct store **store_out,
                 struct error *err)
 {

@@ -5,6 +5,7 @@
 #include "store/store.h"
 
 typedef MUST_CHECK bool store_check_url_fn(const char *url, struct error *err);
+typedef void store_list_files_fn(const char *url, store_file_fn *take, void *context);
 typedef MUST_CHECK bool store_open_fn(const char *url, const struct store_options *options,
                                       struct store **store_out, struct error *err);
 typedef void store_close_fn(struct store *store);
@@ -90,6 +91,7 @@ typedef MUST_CHECK bool store_purge_fn(struct store *store, int64_t now_s, int l
 
 struct store_driver {
     store_check_url_fn *check_url;
+    store_list_files_fn *list_files;
     store_open_fn *open;
     store_close_fn *close;
     store_now_fn *now_ns; /* as read at the last begin, run on; NULL: the machine's clock decides */
