@@ -58,7 +58,7 @@ struct config_signer {
     struct config_list setenv; /* "NAME=value" */
     char *sandbox;             /* "": by the uri, as the mode */
     char *sandbox_mode;
-    int line;                  /* of its [signer NAME] */
+    int line; /* of its [signer NAME] */
 };
 
 /* An issuer of credentials, and what it is trusted for. */
