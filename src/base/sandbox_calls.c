@@ -50,6 +50,7 @@ static const int of_all[] = {
     SCMP_SYS(brk),
     SCMP_SYS(madvise),
     SCMP_SYS(membarrier),
+    SCMP_SYS(memfd_create),
     SCMP_SYS(mincore),
     SCMP_SYS(mlock),
     SCMP_SYS(mlock2),
@@ -67,6 +68,8 @@ static const int of_all[] = {
     SCMP_SYS(getppid),
     SCMP_SYS(gettid),
     SCMP_SYS(rseq),
+    SCMP_SYS(sched_get_priority_max),
+    SCMP_SYS(sched_get_priority_min),
     SCMP_SYS(sched_getaffinity),
     SCMP_SYS(sched_getparam),
     SCMP_SYS(sched_getscheduler),
@@ -93,7 +96,8 @@ static const int of_all[] = {
     SCMP_SYS(clock_gettime),
     SCMP_SYS(clock_nanosleep),
     SCMP_SYS(gettimeofday),
-    SCMP_SYS(nanosleep), SCMP_SYS(pause),
+    SCMP_SYS(nanosleep),
+    SCMP_SYS(pause),
     SCMP_SYS(time),
     SCMP_SYS(timerfd_create),
     SCMP_SYS(timerfd_gettime),
@@ -105,6 +109,10 @@ static const int of_all[] = {
     SCMP_SYS(getgid),
     SCMP_SYS(getgroups),
     SCMP_SYS(getpgrp),
+    SCMP_SYS(getpgid),
+    SCMP_SYS(getsid),
+    SCMP_SYS(getpriority),
+    SCMP_SYS(capget),
     SCMP_SYS(getrandom),
     SCMP_SYS(getresgid),
     SCMP_SYS(getresuid),
@@ -160,20 +168,27 @@ static const int of_all[] = {
     SCMP_SYS(setsockopt),
 };
 
+/* What libraries try, and do without: the kernel's keyring (Kerberos, which libpq asks), io_uring. */
+static const int of_tries[] = {
+    SCMP_SYS(add_key),    SCMP_SYS(io_uring_setup), SCMP_SYS(keyctl),
+    SCMP_SYS(pidfd_open), SCMP_SYS(request_key),
+};
+
 static const int of_opening[] = { SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2),
                                   SCMP_SYS(creat) };
 
 /* Where nothing is opened these tell, and what is told is nothing. */
 static const int of_files[] = {
-    SCMP_SYS(access),    SCMP_SYS(chmod),      SCMP_SYS(faccessat), SCMP_SYS(faccessat2),
-    SCMP_SYS(fadvise64), SCMP_SYS(fallocate),  SCMP_SYS(fchmod),    SCMP_SYS(fchmodat),
-    SCMP_SYS(fchown),    SCMP_SYS(fdatasync),  SCMP_SYS(flock),     SCMP_SYS(fstatfs),
-    SCMP_SYS(fsync),     SCMP_SYS(ftruncate),  SCMP_SYS(getcwd),    SCMP_SYS(getdents64),
-    SCMP_SYS(link),      SCMP_SYS(linkat),     SCMP_SYS(lstat),     SCMP_SYS(mkdir),
-    SCMP_SYS(mkdirat),   SCMP_SYS(newfstatat), SCMP_SYS(readlink),  SCMP_SYS(readlinkat),
-    SCMP_SYS(rename),    SCMP_SYS(renameat),   SCMP_SYS(renameat2), SCMP_SYS(rmdir),
-    SCMP_SYS(stat),      SCMP_SYS(statfs),     SCMP_SYS(statx),     SCMP_SYS(truncate),
-    SCMP_SYS(umask),     SCMP_SYS(unlink),     SCMP_SYS(unlinkat),  SCMP_SYS(utimensat),
+    SCMP_SYS(access),     SCMP_SYS(chmod),     SCMP_SYS(faccessat),  SCMP_SYS(faccessat2),
+    SCMP_SYS(fadvise64),  SCMP_SYS(fallocate), SCMP_SYS(fchmod),     SCMP_SYS(fchmodat),
+    SCMP_SYS(fchown),     SCMP_SYS(fdatasync), SCMP_SYS(flock),      SCMP_SYS(fstatfs),
+    SCMP_SYS(fsync),      SCMP_SYS(ftruncate), SCMP_SYS(getcwd),     SCMP_SYS(getdents64),
+    SCMP_SYS(fgetxattr),  SCMP_SYS(getxattr),  SCMP_SYS(lgetxattr),  SCMP_SYS(link),
+    SCMP_SYS(linkat),     SCMP_SYS(lstat),     SCMP_SYS(mkdir),      SCMP_SYS(mkdirat),
+    SCMP_SYS(newfstatat), SCMP_SYS(readlink),  SCMP_SYS(readlinkat), SCMP_SYS(rename),
+    SCMP_SYS(renameat),   SCMP_SYS(renameat2), SCMP_SYS(rmdir),      SCMP_SYS(stat),
+    SCMP_SYS(statfs),     SCMP_SYS(statx),     SCMP_SYS(truncate),   SCMP_SYS(umask),
+    SCMP_SYS(unlink),     SCMP_SYS(unlinkat),  SCMP_SYS(utimensat),
 };
 
 static const int of_sockets[] = {
@@ -184,26 +199,17 @@ static const int of_sockets[] = {
  * watched files, priorities. */
 static const int of_vendors[] = {
     SCMP_SYS(alarm),
-    SCMP_SYS(capget),
     SCMP_SYS(chdir),
     SCMP_SYS(chown),
     SCMP_SYS(eventfd),
     SCMP_SYS(fchdir),
     SCMP_SYS(fchownat),
-    SCMP_SYS(fgetxattr),
-    SCMP_SYS(getitimer),
-    SCMP_SYS(getpgid),
-    SCMP_SYS(getpriority),
-    SCMP_SYS(getsid),
-    SCMP_SYS(getxattr),
     SCMP_SYS(inotify_add_watch),
     SCMP_SYS(inotify_init),
     SCMP_SYS(inotify_init1),
     SCMP_SYS(inotify_rm_watch),
     SCMP_SYS(lchown),
-    SCMP_SYS(lgetxattr),
     SCMP_SYS(listen),
-    SCMP_SYS(memfd_create),
     SCMP_SYS(mlockall),
     SCMP_SYS(mq_open),
     SCMP_SYS(mq_timedreceive),
@@ -215,8 +221,6 @@ static const int of_vendors[] = {
     SCMP_SYS(msgsnd),
     SCMP_SYS(munlockall),
     SCMP_SYS(prlimit64),
-    SCMP_SYS(sched_get_priority_max),
-    SCMP_SYS(sched_get_priority_min),
     SCMP_SYS(sched_setparam),
     SCMP_SYS(sched_setscheduler),
     SCMP_SYS(semctl),
@@ -282,10 +286,10 @@ static void allow_if(struct filter *self, int call, unsigned index, uint64_t mas
 }
 
 /* What callers cope with: not worth their life. */
-static void refuse(struct filter *self, int call, int error)
+static void refuse(struct filter *self, const int *calls, size_t count, int error)
 {
-    if (self->is_enforced) {
-        add(self, SCMP_ACT_ERRNO((uint16_t)error), call, 0, NULL);
+    for (size_t i = 0; i < count && self->is_enforced; i++) {
+        add(self, SCMP_ACT_ERRNO((uint16_t)error), calls[i], 0, NULL);
     }
 }
 
@@ -367,7 +371,7 @@ static void refuse_unknown(struct filter *self)
     enum { FIRST_UNKNOWN = 450, LAST_UNKNOWN = 511 };
 
     for (int call = FIRST_UNKNOWN; call <= LAST_UNKNOWN; call++) {
-        refuse(self, call, ENOSYS);
+        refuse(self, &call, 1, ENOSYS);
     }
 }
 
@@ -376,11 +380,10 @@ static void allow_profile(struct filter *self, enum sandbox_calls calls)
     allow(self, of_all, COUNT_OF(of_all));
     allow_threads(self);
     allow_own_signals(self);
+    refuse(self, of_tries, COUNT_OF(of_tries), ENOSYS);
     refuse_unknown(self);
     if (calls == SANDBOX_CALLS_MEMORY) {
-        for (size_t i = 0; i < COUNT_OF(of_opening); i++) {
-            refuse(self, of_opening[i], EACCES);
-        }
+        refuse(self, of_opening, COUNT_OF(of_opening), EACCES);
     } else {
         allow_files(self);
     }

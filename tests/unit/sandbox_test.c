@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@
 enum { DONE = 0, SURPRISED = 1, NO_SANDBOX = 2 };
 
 #ifdef SANITIZED
-enum { TESTS_LEFT_OUT = 8 }; /* a build with sanitizers does not limit its calls */
+enum { TESTS_LEFT_OUT = 9 }; /* a build with sanitizers does not limit its calls */
 #else
 enum { TESTS_LEFT_OUT = 0 };
 #endif
@@ -173,6 +174,17 @@ static bool is_refused_writable_code(void)
     return !map_writable_code() && errno == EACCES;
 }
 
+static bool is_refused_a_keyring(void)
+{
+    return syscall(SYS_keyctl, 0, 0, 0, 0, 0) == -1 && errno == ENOSYS;
+}
+
+static bool is_refused_a_call_of_the_future(void)
+{
+    enum { NOT_YET = 511 };
+    return syscall(NOT_YET) == -1 && errno == ENOSYS;
+}
+
 /* ---- calls ---- */
 
 static const enum sandbox_calls profiles[] = { SANDBOX_CALLS_MEMORY, SANDBOX_CALLS_FILES,
@@ -184,6 +196,14 @@ static void test_no_profile_starts_anything(void)
     for (size_t i = 0; i < COUNT_OF(profiles); i++) {
         CU_ASSERT_TRUE(is_killed(start_program, profiles[i]));
         CU_ASSERT_TRUE(is_killed(make_process, profiles[i]));
+    }
+}
+
+static void test_what_libraries_try_is_refused(void)
+{
+    for (size_t i = 0; i < COUNT_OF(profiles); i++) {
+        CU_ASSERT_TRUE(is_done(is_refused_a_keyring, profiles[i], SANDBOX_ENFORCE));
+        CU_ASSERT_TRUE(is_done(is_refused_a_call_of_the_future, profiles[i], SANDBOX_ENFORCE));
     }
 }
 
@@ -390,6 +410,7 @@ int main(void)
 {
     CU_TestInfo tests[] = {
         { "no profile starts anything", test_no_profile_starts_anything },
+        { "what libraries try is refused", test_what_libraries_try_is_refused },
         { "signals are for oneself", test_signals_are_for_oneself },
         { "a key in memory needs nothing", test_a_key_in_memory_needs_nothing },
         { "a token of files needs files and syslog", test_a_token_of_files_needs_files_and_syslog },
