@@ -94,7 +94,7 @@ result=$line
 
 say "and what was refused"
 redeem_refused
-[ "$(children_of "$server")" = "$signers" ] || die "a signer was restarted"
+[ "$(signers_of "$server")" = "$signers" ] || die "a signer was restarted"
 [ "$(ledger)" = "$codes_made $codes_made" ] || die "$codes_made codes, but in the ledger: $(ledger)"
 
 # Of the run's numbers, by name.

@@ -115,7 +115,7 @@ run_case() {
         done
         round=$((round + 1))
     done
-    [ "$(children_of "$server")" = "$signers" ] || die "a signer was restarted ($1)"
+    [ "$(signers_of "$server")" = "$signers" ] || die "a signer was restarted ($1)"
     record "$1" issuerd_mb 0 "$(peak_mb "$server")"
     for signer in $signers; do record "$1" signer_mb 0 "$(peak_mb "$signer")"; done
     stop_server

@@ -115,7 +115,7 @@ start_server() {
     done
     public=$(sed -n 's|.* public http://\([^ ]*\).*|\1|p' "$work/ready")
     admin=$(sed -n 's|.* admin http://\([^ ]*\).*|\1|p' "$work/ready")
-    signers=$(children_of "$server")
+    signers=$(signers_of "$server")
     [ -n "$signers" ] || die "issuerd has no signer process"
 }
 
@@ -123,6 +123,9 @@ start_server() {
 children_of() {
     cat /proc/[0-9]*/stat 2>/dev/null | awk -v parent="$1" '$4 == parent { print $1 }' | sort -n | xargs
 }
+
+# signers_of SERVER: the children of its only child, the launcher.
+signers_of() { children_of "$(children_of "$1")"; }
 
 # cpu_us PID...: user and system time so far. Names of ours have no spaces, so fields count.
 cpu_us() {

@@ -33,6 +33,10 @@ uri = file:{dir}/audit.pem
 SECRET = "a secret of sixteen or more"
 
 
+def children_of(pid):
+    return subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
+
+
 class Server:
     def __init__(self, program, directory):
         self.program, self.directory = program, pathlib.Path(directory)
@@ -101,6 +105,6 @@ class Server:
         return self.ask("public", "POST", "/api/v1/tokens", {"authorization_code": code})[0]
 
     def kill_signers(self):
-        for pid in subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True,
-                                  text=True).stdout.split():
+        """Those are children of its only child, the launcher."""
+        for pid in children_of(children_of(self.process.pid)[0]):
             os.kill(int(pid), signal.SIGKILL)
