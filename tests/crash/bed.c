@@ -121,6 +121,8 @@ void bed_make(struct bed *bed)
     instance_set(bed->instance, "public.listen=127.0.0.1:%d", choose_port());
     instance_set(bed->instance, "admin.listen=127.0.0.1:%d", choose_port());
     instance_set(bed->instance, "issuer.environment=development");
+    instance_set(bed->instance, "signer main.sandbox=files"); /* a crash point leaves its mark */
+    instance_set(bed->instance, "signer audit.sandbox=files");
     instance_set(bed->instance, "store.url=%s", bed->store_url);
     instance_set(bed->instance, "store.state_dir=%s", bed->state_dir);
     instance_set(bed->instance, "tokens.code_lifetime_s=300");

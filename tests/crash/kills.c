@@ -53,7 +53,7 @@ static bool is_signers(const char *name)
 static const char *mark_path(const struct bed *bed)
 {
     static char path[600];
-    (void)snprintf(path, sizeof(path), "%s/crash-mark", instance_directory(bed->instance));
+    (void)snprintf(path, sizeof(path), "%s/crash-mark", bed->state_dir); /* issuerd writes there */
     return path;
 }
 
