@@ -314,7 +314,7 @@ static void limit_calls(void)
         log_error(LOG_LEVEL_WARNING, "sandbox.missing", &err,
                   "what='calls of signer %s' effect='%s'", launch.name, "it is done without");
     } else {
-        log_event(mode == SANDBOX_ENFORCE ? LOG_LEVEL_DEBUG : LOG_LEVEL_NOTICE, "signer.sandbox",
+        log_event(mode == SANDBOX_ENFORCE ? LOG_LEVEL_INFO : LOG_LEVEL_NOTICE, "signer.sandbox",
                   "signer=%s sandbox=%s mode=%s", launch.name, sandbox_calls_name(calls),
                   sandbox_mode_name(mode));
     }

@@ -187,7 +187,30 @@ static void test_a_signer_ends_likewise_and_is_started_again(void)
     CU_ASSERT_TRUE(ends_normally());
 }
 
+static void test_a_key_in_memory_has_less_than_a_token_of_files(void)
+{
+    instance_use_audit_file(fixture.instance, "ES256");
+    CU_ASSERT_TRUE_FATAL(start());
+    CU_ASSERT_TRUE(has_logged_soon("signer.sandbox signer=audit sandbox=memory mode=enforce"));
+    CU_ASSERT_TRUE(has_logged_soon("signer.sandbox signer=main sandbox=files mode=enforce"));
+    CU_ASSERT_TRUE(api_serves(fixture.instance));
+    CU_ASSERT_TRUE(ends_normally());
+}
+
 /* ---- as an operator sets it ---- */
+
+static void test_an_unknown_module_is_watched_until_it_is_trusted(void)
+{
+    instance_use_shim(fixture.instance);
+    CU_ASSERT_TRUE_FATAL(start());
+    CU_ASSERT_TRUE(has_logged_soon("signer.sandbox signer=main sandbox=network mode=log"));
+    instance_set(fixture.instance, "signer main.sandbox=files");
+    instance_set(fixture.instance, "signer main.sandbox_mode=enforce");
+    CU_ASSERT_TRUE(instance_reload(fixture.instance));
+    CU_ASSERT_TRUE(has_logged_soon("signer.sandbox signer=main sandbox=files mode=enforce"));
+    CU_ASSERT_TRUE(api_serves(fixture.instance));
+    CU_ASSERT_TRUE(ends_normally());
+}
 
 static void test_in_log_mode_all_goes_on(void)
 {
@@ -283,6 +306,10 @@ int main(void)
         { "a call that is not issuerd's ends it", test_a_call_that_is_not_issuerds_ends_it },
         { "a signer ends likewise and is started again",
           test_a_signer_ends_likewise_and_is_started_again },
+        { "a key in memory has less than a token of files",
+          test_a_key_in_memory_has_less_than_a_token_of_files },
+        { "an unknown module is watched until it is trusted",
+          test_an_unknown_module_is_watched_until_it_is_trusted },
         { "in log mode all goes on", test_in_log_mode_all_goes_on },
         { "it can be off", test_it_can_be_off },
         { "a signer's sandbox changes at a reload", test_a_signers_sandbox_changes_at_a_reload },
