@@ -19,3 +19,6 @@ bool process_lock_memory(void);
  * bytes that a thread keeps for itself while it lives (mallopt(3), M_PERTURB). For those that do not
  * wipe what is secret themselves: it took at most 3 % of the processor time of an exchange. */
 void process_wipe_freed_memory(void);
+
+/* And of those blocks, the ones that this thread keeps now. */
+void process_wipe_kept_memory(void);

@@ -324,8 +324,11 @@ bool tls_credentials_load(const struct tls_files *files, int64_t now_s,
     if (result < 0) {
         return fail_gnutls(err, result, "make TLS credentials");
     }
-    if (!set_certificate(self, files, now_s, err)
-        || (files->client_ca[0] != '\0' && !set_client_ca(self, files->client_ca, now_s, err))) {
+    const bool is_set =
+        set_certificate(self, files, now_s, err)
+        && (files->client_ca[0] == '\0' || set_client_ca(self, files->client_ca, now_s, err));
+    process_wipe_kept_memory(); /* the key's PEM, on its way */
+    if (!is_set) {
         return false;
     }
     *credentials_out = take(self);
