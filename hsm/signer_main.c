@@ -1,5 +1,5 @@
 /*
- * issuerd-signer: the process that holds one device key. A child of issuerd (or issuerctl), it
+ * issuerd-signer: the process that holds one device key. Started by issuerd-launch (launcher.h) or issuerctl, it
  * speaks hsm/wire.h on three inherited descriptors and nothing else: no arguments, no
  * configuration file, no network of its own.
  *
