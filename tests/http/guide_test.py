@@ -21,6 +21,7 @@ import time
 
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+FAKETIME = os.environ["TEST_FAKETIME"]
 WAIT_S = 60
 
 CONF = """
@@ -117,12 +118,12 @@ class Guide:
             conf += SIGNER.format(name=name, object=object_label)
         self.write("etc/issuerd.conf", self.to_ours(conf))
 
-    def start(self):
+    def start(self, more=None):
         self.ports = {"public": 0, "admin": 0}
         self.write_conf()
         with (self.directory / "log").open("a") as log:
             self.process = subprocess.Popen(["issuerd", "--config", self.directory / "etc/issuerd.conf"],
-                                            env=self.variables, stdout=subprocess.PIPE, stderr=log, text=True)
+                                            env={**self.variables, **(more or {})}, stdout=subprocess.PIPE, stderr=log, text=True)
         ready = self.process.stdout.readline()
         ports = re.findall(r"127\.0\.0\.1:(\d+)", ready)
         if len(ports) != 2:
@@ -228,6 +229,20 @@ class Guide:
         self.start()
         self.await_problem("ledger.rolled_back")
 
+    def clock_jump(self):
+        """From now on the server's clock is what libfaketime says."""
+        self.stop()
+        self.set_clock("+0")
+        self.start({"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(self.directory / "clock"),
+                    "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+        self.await_ready()
+        self.set_clock("+600")
+        self.await_problem("clock.untrusted")
+
+    def set_clock(self, offset):
+        self.write("clock.new", offset)
+        (self.directory / "clock.new").rename(self.directory / "clock")
+
     def settle(self):
         self.await_ready()
 
@@ -252,7 +267,7 @@ class Guide:
         happenings = {"start": self.start_first, "add-signer": self.add_signer, "reload": self.reload,
                       "wait-for-activation": self.wait_for_activation, "hsm-away": self.hsm_away,
                       "hsm-back": self.hsm_back, "wrong-pin": self.wrong_pin, "right-pin": self.right_pin,
-                      "restore": self.restore, "settle": self.settle}
+                      "restore": self.restore, "settle": self.settle, "clock-jump": self.clock_jump}
         for line, kind, text in blocks(path.read_text()):
             if kind == "guide":
                 happenings[text]()
