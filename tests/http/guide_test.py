@@ -233,15 +233,15 @@ class Guide:
         """From now on the server's clock is what libfaketime says."""
         self.stop()
         self.set_clock("+0")
-        self.start({"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(self.directory / "clock"),
+        self.start({"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(self.directory / "state/clock"),
                     "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
         self.await_ready()
         self.set_clock("+600")
         self.await_problem("clock.untrusted")
 
     def set_clock(self, offset):
-        self.write("clock.new", offset)
-        (self.directory / "clock.new").rename(self.directory / "clock")
+        self.write("state/clock.new", offset)
+        (self.directory / "state/clock.new").rename(self.directory / "state/clock")
 
     def settle(self):
         self.await_ready()
