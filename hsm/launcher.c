@@ -314,11 +314,15 @@ bool launcher_start_child(struct launcher *self, const struct digest *identity, 
     if (!ask(self, &request, fds, FDS_MAX, &reply, received, err)) {
         return false;
     }
-    if (reply.error_code != ERROR_NONE || received[0] < 0) {
-        release_fd(&received[0]);
+    *child_out = (struct child){ .pid = reply.pid, .control_fd = received[0] };
+    if (reply.error_code != ERROR_NONE) {
+        release_fd(&child_out->control_fd);
         return fail(err, (enum error_code)reply.error_code, "%s", reply.error);
     }
-    *child_out = (struct child){ .pid = reply.pid, .control_fd = received[0] };
+    if (child_out->control_fd < 0) {
+        (void)launcher_end_child(self, child_out);
+        return fail(err, ERROR_INTERNAL, "no descriptor is left for a signer's socket");
+    }
     return true;
 }
 
