@@ -22,7 +22,7 @@ enum { SOON_S = 20, STOP_S = 30, PIDS_MAX = 16, FILTERED = 2 };
 
 static struct {
     struct instance *instance;
-    char preload[512];
+    char library_path[512]; /* by which it is found: there are no blanks in LD_PRELOAD */
     char file[512];
     char outside[512]; /* a directory beside the instance's */
 } fixture;
@@ -31,11 +31,12 @@ static void set_up(void)
 {
     memset(&fixture, 0, sizeof(fixture));
     fixture.instance = instance_new(NULL);
-    (void)snprintf(fixture.preload, sizeof(fixture.preload), "LD_PRELOAD=%s",
-                   getenv("TEST_TRESPASSER"));
+    (void)snprintf(fixture.library_path, sizeof(fixture.library_path), "LD_LIBRARY_PATH=%s",
+                   getenv("TEST_TRESPASSER_DIR"));
     (void)snprintf(fixture.outside, sizeof(fixture.outside), "%s/outside", getenv("TEST_DIR"));
     (void)mkdir(fixture.outside, 0700);
-    instance_set_variable(fixture.instance, fixture.preload);
+    instance_set_variable(fixture.instance, "LD_PRELOAD=trespasser.so");
+    instance_set_variable(fixture.instance, fixture.library_path);
 }
 
 static void tear_down(void)
