@@ -54,14 +54,14 @@ class Guide:
         self.directory = directory
         self.places = {"/etc/issuerd": directory / "etc", "/var/lib/issuerd": directory / "state",
                        "/run/credentials/issuerd.service": directory / "credentials",
-                       "/backup": directory / "backup", "/usr/share/issuerd": directory / "share"}
+                       "/backup": directory / "backup", "/usr/share/issuerd": directory / "provisioning"}
         self.names = {}  # OLD-KID, NEW-KID, JTI
         self.ports = {"public": 0, "admin": 0}
         self.signers = {"main": "issuerd-2026", "audit": "issuerd-audit"}
         self.process = None
         self.commands = 0
         self.not_run = []
-        (directory / "share").symlink_to(ROOT / "provisioning")  # where there is no blank in the path
+        (directory / "provisioning").symlink_to(ROOT / "provisioning")  # where there is no blank in the path
         for place in self.places.values():
             place.mkdir(mode=0o700, exist_ok=True)
         (directory / "tokens").mkdir()
