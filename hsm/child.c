@@ -139,16 +139,16 @@ static bool place(const int fds[static 3])
 /* In the child, between fork and exec: async-signal-safe calls only. The session of its own keeps
  * a terminal's Ctrl-C away: issuerd finishes what is in flight first. What libraries opened without
  * close-on-exec, as libcurl 7.88 does its connections, stays outside with the rest of the network. */
-_Noreturn static void become_signer(const char *program, const int fds[static 3],
+_Noreturn static void become_signer(pid_t parent, const char *program, const int fds[static 3],
                                     char **environment)
 {
     char *const arguments[] = { (char *)"issuerd-signer", NULL };
     sigset_t none;
 
     sigemptyset(&none);
-    (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC); /* Linux 5.11 */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0
-        && setsid() >= 0 && place(fds)) {
+    (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);  /* Linux 5.11 */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent /* it has not died before */
+        && sigprocmask(SIG_SETMASK, &none, NULL) == 0 && setsid() >= 0 && place(fds)) {
         execve(program, arguments, environment);
     }
     _exit(127);
@@ -158,6 +158,7 @@ bool child_spawn(const char *program, const struct wire_launch *launch,
                  const struct signer_options *options, int request_fd, int answer_fd,
                  struct child *child_out, struct error *err)
 {
+    const pid_t parent = getpid();
     scoped(release_memory) char **environment = environment_new(options);
     scoped(release_fd) int own_end = -1;
     scoped(release_fd) int its_end = -1;
@@ -178,7 +179,7 @@ bool child_spawn(const char *program, const struct wire_launch *launch,
         return fail_errno(err, ERROR_DEVICE_UNAVAILABLE, "start %s", program);
     }
     if (pid == 0) {
-        become_signer(program, fds, environment);
+        become_signer(parent, program, fds, environment);
     }
     *child_out = (struct child){ .pid = pid, .control_fd = own_end };
     own_end = -1;

@@ -139,14 +139,15 @@ static void note_end(struct signer *self, const char *how)
     note_failure(self, &err);
 }
 
-/* `status`: how its child ended. The call itself is in the kernel's log alone. */
+/* `status`: how its child ended. The call itself is in the kernel's log alone. That the PIN was refused
+ * weighs more: it is not tried again. */
 static void note_forbidden_call(struct signer *self, int status, struct error *err)
 {
     static const char how[] =
         "the sandbox ended the signer process at a call that it does not allow (SIGSYS): see the "
         "kernel's log, or set its sandbox_mode = log";
 
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS && err->code != ERROR_KEY_LOCKED) {
         log_event(LOG_LEVEL_ERROR, "signer.forbidden_call", "signer=%s hint='%s'",
                   self->options->name, how);
         (void)!fail(err, ERROR_DEVICE_UNAVAILABLE, "%s", how);

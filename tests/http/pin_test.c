@@ -96,6 +96,18 @@ static unsigned logins(void)
     return count_lines(instance_shim_log_path(fixture.instance), "C_Login ");
 }
 
+/* If not, what was logged tells who tried again. */
+static bool logged_in_once(void)
+{
+    const unsigned count = logins();
+
+    if (count != 1) {
+        fprintf(stderr, "%u logins; ", count);
+        instance_show_log(fixture.instance);
+    }
+    return count == 1;
+}
+
 static bool start_and_make_code(void)
 {
     return instance_start(fixture.instance) && api_make_code(fixture.instance, NULL, fixture.code);
@@ -120,7 +132,7 @@ static void test_a_wrong_pin_is_tried_once_ever_and_nobody_waits_for_it(void)
     CU_ASSERT_TRUE(instance_has_logged(fixture.instance, "signer.locked"));
     (void)sleep(LOCKED_S);
     CU_ASSERT_TRUE(health_is_refused_for_now(fixture.instance, fixture.code));
-    CU_ASSERT_EQUAL(logins(), 1);
+    CU_ASSERT_TRUE(logged_in_once());
 
     CU_ASSERT_EQUAL_FATAL(instance_stop(fixture.instance, STOP_S), 0);
     CU_ASSERT_TRUE_FATAL(start_and_make_code());
@@ -128,7 +140,7 @@ static void test_a_wrong_pin_is_tried_once_ever_and_nobody_waits_for_it(void)
     instance_kill(fixture.instance);
     CU_ASSERT_TRUE(program_ended(list_keys(), 69, "PIN was refused"));
     CU_ASSERT_TRUE_FATAL(start_and_make_code());
-    CU_ASSERT_EQUAL(logins(), 1);
+    CU_ASSERT_TRUE(logged_in_once());
 }
 
 /* Two keys of one token: a wrong PIN for one is a wrong PIN for the other. */
@@ -147,11 +159,11 @@ static void test_signers_of_one_token_try_a_wrong_pin_once_between_them(void)
     CU_ASSERT_EQUAL(health_metric(fixture.instance, "issuerd_signer_locked{signer=\"main\"}"), 1);
     CU_ASSERT_EQUAL(health_metric(fixture.instance, "issuerd_signer_locked{signer=\"spare\"}"), 1);
     (void)sleep(LOCKED_S);
-    CU_ASSERT_EQUAL(logins(), 1);
+    CU_ASSERT_TRUE(logged_in_once());
 
     CU_ASSERT_EQUAL_FATAL(instance_stop(fixture.instance, STOP_S), 0);
     CU_ASSERT_TRUE_FATAL(start_and_make_code());
-    CU_ASSERT_EQUAL(logins(), 1);
+    CU_ASSERT_TRUE(logged_in_once());
 }
 
 static void test_two_servers_on_one_store_try_a_wrong_pin_once_and_both_take_the_right_one(void)
@@ -164,7 +176,7 @@ static void test_two_servers_on_one_store_try_a_wrong_pin_once_and_both_take_the
     CU_ASSERT_TRUE_FATAL(start_and_make_code());
     CU_ASSERT_TRUE_FATAL(instance_start(fixture.rival));
     (void)sleep(LOCKED_S);
-    CU_ASSERT_EQUAL(logins(), 1);
+    CU_ASSERT_TRUE(logged_in_once());
     CU_ASSERT_EQUAL(count_lines(instance_shim_log_path(fixture.rival), "C_Login "), 0);
 
     write_pin(fixture.right_pin);
@@ -183,7 +195,7 @@ static void test_the_operators_tool_tries_a_wrong_pin_once_as_well(void)
     CU_ASSERT_TRUE(program_ended(list_keys(), 69, "PIN was refused"));
     CU_ASSERT_TRUE_FATAL(start_and_make_code());
     CU_ASSERT_TRUE(health_is_refused_for_now(fixture.instance, fixture.code));
-    CU_ASSERT_EQUAL(logins(), 1);
+    CU_ASSERT_TRUE(logged_in_once());
 }
 
 static void test_a_pin_file_that_is_rewritten_is_tried_again_at_once(void)
@@ -191,7 +203,7 @@ static void test_a_pin_file_that_is_rewritten_is_tried_again_at_once(void)
     write_pin(WRONG_PIN);
     CU_ASSERT_TRUE_FATAL(start_and_make_code());
     CU_ASSERT_TRUE(health_is_refused_for_now(fixture.instance, fixture.code));
-    CU_ASSERT_EQUAL(logins(), 1);
+    CU_ASSERT_TRUE(logged_in_once());
 
     write_pin(fixture.right_pin);
     CU_ASSERT_TRUE(
@@ -229,7 +241,7 @@ static void test_the_right_pin_is_given_once_a_start(void)
     CU_ASSERT_TRUE_FATAL(start_and_make_code());
     CU_ASSERT_TRUE(
         health_redeems_by(fixture.instance, fixture.code, monotonic_ns() + HEAL_S * NS_PER_S));
-    CU_ASSERT_EQUAL(logins(), 1);
+    CU_ASSERT_TRUE(logged_in_once());
 }
 
 /* ---- what must not be seen ---- */

@@ -387,12 +387,12 @@ static bool read_line(int fd, char *line, size_t size, int64_t deadline_ns)
     return false;
 }
 
-static void show_log(const struct instance *self)
+void instance_show_log(const struct instance *self)
 {
     char line[1024];
     FILE *file = fopen(self->log_path, "re");
 
-    fprintf(stderr, "issuerd did not start; its log:\n");
+    fprintf(stderr, "the log of issuerd:\n");
     while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
         fputs(line, stderr);
     }
@@ -424,7 +424,7 @@ bool instance_start(struct instance *self)
     if (read_line(self->output_fd, line, sizeof(line), deadline_ns) && take_ports(self, line)) {
         return true;
     }
-    show_log(self);
+    instance_show_log(self);
     instance_kill(self);
     return false;
 }

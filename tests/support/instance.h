@@ -79,6 +79,9 @@ const char *instance_client_secret(const struct instance *instance);
 /* True if the log of all its runs holds `text`. */
 bool instance_has_logged(const struct instance *instance, const char *text);
 
+/* To stderr. */
+void instance_show_log(const struct instance *instance);
+
 /* TEST_KEY_URI with another module in its module-path. The caller frees. */
 char *key_uri_through(const char *module);
 
