@@ -200,16 +200,21 @@ static const char *filler(const char *directory)
     return path;
 }
 
+/* ENOSPC: the server took some of it meanwhile, once or twice. */
 bool disk_fill(const char *directory, unsigned kib_left)
 {
-    struct statvfs space;
+    enum { TRIES = 10 };
     scoped(release_fd) int fd = open(filler(directory), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    struct statvfs space;
 
-    if (fd < 0 || statvfs(directory, &space) != 0) {
-        return false;
+    errno = fd < 0 ? errno : ENOSPC;
+    for (int i = 0; i < TRIES && fd >= 0 && errno == ENOSPC; i++) {
+        if (statvfs(directory, &space) != 0) {
+            return false;
+        }
+        const off_t size = (off_t)(space.f_bavail * space.f_frsize) - (off_t)kib_left * 1024;
+        errno = size > 0 ? posix_fallocate(fd, lseek(fd, 0, SEEK_END), size) : 0;
     }
-    const off_t size = (off_t)(space.f_bavail * space.f_frsize) - (off_t)kib_left * 1024;
-    errno = size > 0 ? posix_fallocate(fd, lseek(fd, 0, SEEK_END), size) : 0;
     return errno == 0;
 }
 
