@@ -92,7 +92,7 @@ build() { # build NAME CMAKE-OPTION...
 run_ctest() { # run_ctest NAME
     local left_out=()
     [ "$1" = gcc ] || left_out=(-LE long)
-    ctest --test-dir "$builds/$1" "${left_out[@]}" --output-on-failure -j 3 --no-tests=error --timeout 300 \
+    ctest --test-dir "$builds/$1" "${left_out[@]}" --output-on-failure -j 2 --no-tests=error --timeout 300 \
         --output-junit "$builds/$1/junit.xml"
 }
 

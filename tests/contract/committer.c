@@ -48,6 +48,7 @@ static struct {
     const char *_Atomic plan; /* of the commits to come; behind its end all are done */
     _Atomic bool is_down;     /* and until then none is */
     _Atomic int heartbeats;
+    _Atomic int commits;   /* asked for */
     _Atomic int64_t off_s; /* of the engine's clock */
     struct store_anchors before;
     struct entering entering[3];
@@ -71,6 +72,7 @@ static bool commit_as_planned(struct store *store, struct error *err)
 {
     const int end = next_end();
 
+    atomic_fetch_add(&fixture.commits, 1);
     if (end == DONE) {
         return fixture.real->commit(store, err);
     }
@@ -120,14 +122,23 @@ static bool open_store(void)
     return true;
 }
 
+/* Once the purge of the start is over, which else would be one of the planned. */
 static bool start(void)
 {
+    const int commits = atomic_load(&fixture.commits);
+    const int64_t deadline_ns = monotonic_ns() + WAIT_S * NS_PER_S;
     const struct committer_options options = { .metrics = &fixture.metrics,
                                                .store = fixture.store,
                                                .ledger = fixture.ledger,
                                                .signers = fixture.signers };
 
-    return committer_start(&options, &fixture.committer, &fixture.err);
+    if (!committer_start(&options, &fixture.committer, &fixture.err)) {
+        return false;
+    }
+    while (atomic_load(&fixture.commits) == commits && monotonic_ns() < deadline_ns) {
+        (void)usleep(1000);
+    }
+    return atomic_load(&fixture.commits) > commits;
 }
 
 static void set_up(void)
